@@ -1,0 +1,426 @@
+"""What a plugin must be: `Family`, `Link`, `LatentDistribution` and the small types they use.
+
+The engine sees a family as a function of *channels*: numbers ``nu_0 .. nu_{K-1}`` of one response unit,
+each a linear predictor or a fixed value. A family of a mean and a link has the channels ``mu`` and one
+for each auxiliary parameter. A family may have more linear predictors than channels (an ordinal response
+with C categories has C - 1 thresholds, but one unit meets at most two): `Family.channels` says which
+predictor feeds which channel.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.numdiff import differentiate
+
+Array = NDArray[np.float64]
+
+__all__ = [
+    "Column",
+    "Encoded",
+    "Family",
+    "Interval",
+    "LatentDistribution",
+    "Link",
+    "MeanFamily",
+    "Parameter",
+    "Predictor",
+    "ResponseError",
+    "TRANSFORMS",
+    "Transform",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A set of numbers from `low` to `high`, the support of a response or the range of a mean.
+
+    Attributes
+    ----------
+    low, high : float
+        End points; may be infinite.
+    closed : {"neither", "left", "right", "both"}
+        Which finite end points belong to the set.
+    integer : bool
+        Whole numbers only.
+    """
+
+    low: float
+    high: float
+    closed: str = "neither"
+    integer: bool = False
+
+    def contains(self, x: Array) -> NDArray[np.bool_]:
+        """Return, for each number in `x`, whether it is finite and in the set."""
+        x = np.asarray(x, dtype=float)
+        above = x >= self.low if self.closed in ("left", "both") else x > self.low
+        below = x <= self.high if self.closed in ("right", "both") else x < self.high
+        inside: NDArray[np.bool_] = above & below & np.isfinite(x)
+        if self.integer:
+            inside &= x == np.floor(x)
+        return inside
+
+    def covers(self, other: Interval) -> bool:
+        """Return whether the interior of `other` lies inside this interval."""
+        return self.low <= other.low and other.high <= self.high
+
+    def __str__(self) -> str:
+        left = "[" if self.closed in ("left", "both") else "("
+        right = "]" if self.closed in ("right", "both") else ")"
+        kind = "whole numbers in " if self.integer else ""
+        return f"{kind}{left}{self.low:g}, {self.high:g}{right}"
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """The scale on which an auxiliary parameter is linear: ``natural = inverse(linear)``."""
+
+    name: str
+    forward: Callable[[Any], Any]
+    inverse: Callable[[Any], Any]
+
+
+def _logit(p: Any) -> Any:
+    return np.log(p) - np.log1p(-p)
+
+
+def _expit(x: Any) -> Any:
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+TRANSFORMS: Mapping[str, Transform] = {
+    "identity": Transform("identity", _same, _same),
+    "log": Transform("log", np.log, np.exp),
+    "logit": Transform("logit", _logit, _expit),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An auxiliary parameter of a family of a mean (``sigma``, ``shape``).
+
+    Attributes
+    ----------
+    name : str
+    transform : {"log", "identity", "logit"}
+        Scale of its linear predictor.
+    start : float
+        Starting value on the natural scale.
+    fixed : float or None
+        Natural value at which it is held unless the model gives it a regression of its own.
+    """
+
+    name: str
+    transform: str = "log"
+    start: float = 1.0
+    fixed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """One linear predictor of a family, expanded over categories.
+
+    Attributes
+    ----------
+    name : str
+        ``"mu"``, or the auxiliary parameter's name (``"threshold"``); predictors of one name share the
+        right-hand side of their regression and have coefficients of their own.
+    label : str
+        What tells predictors of one name apart (``"1|2"``, ``"b"``); empty if there is one.
+    transform : str
+        Natural scale of the predictor; ``mu`` uses ``"identity"`` here, its link is the family's.
+    start : float
+        Starting value of its intercept, on the linear scale.
+    fixed : float or None
+        Linear-scale value it is held at unless the model gives it a regression.
+    intercept : bool
+        Whether it has an intercept by default (the ``mu`` of an ordinal response has none: its
+        thresholds play that part).
+    """
+
+    name: str
+    label: str = ""
+    transform: str = "identity"
+    start: float = 0.0
+    fixed: float | None = None
+    intercept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of data as a family meets it, missing values removed.
+
+    Attributes
+    ----------
+    name : str
+    values : ndarray, shape (n,)
+        Numbers, or integer codes into `levels` where the column is categorical.
+    levels : tuple of str or None
+        Labels of a categorical, string or boolean column (``("False", "True")``); None for numbers.
+    ordered : bool
+        Whether the data frame says that the levels are ordered.
+    """
+
+    name: str
+    values: Array
+    levels: tuple[str, ...] | None = None
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A response as numbers: `y`, shape (n, ny), C order, and the labels of its categories."""
+
+    y: Array
+    categories: tuple[str, ...] = ()
+
+
+class ResponseError(ValueError):
+    """Raised by `Family.encode` for values outside the support; `row` is the first such position."""
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
+
+
+class Link(ABC):
+    """A monotone map from the mean to the linear predictor.
+
+    Attributes
+    ----------
+    name : str
+        Given by the registry.
+    mean : Interval
+        Values that `inverse` takes.
+    """
+
+    name: str = ""
+    mean: ClassVar[Interval]
+
+    @abstractmethod
+    def link(self, mu: Array) -> Array:
+        """Return the linear predictor of the mean `mu`, any shape."""
+
+    @abstractmethod
+    def inverse(self, nu: Array) -> Array:
+        """Return the mean of the linear predictor `nu`, any shape."""
+
+    def derivative(self, nu: Array) -> Array:
+        """Return d mu / d nu, any shape (default: numerical)."""
+        return differentiate(lambda nus: self.inverse(nus[0]), (np.asarray(nu, float),), 1)[1][0]
+
+
+class Family(ABC):
+    """A conditional distribution of a response given its linear predictors.
+
+    A family instance is made of its options (``ordinal(probit)``): ``Ordinal(link=ProbitLink())``.
+    Instances hold plain attributes only and pickle.
+
+    Attributes
+    ----------
+    name : str
+        Given by the registry.
+    responses : mapping of str to int
+        Forms of the left-hand side and their number of columns: ``{"": 1, "cbind": 2}``; the empty
+        string is a plain column.
+    links : tuple of str
+        Names of the links that are known to fit, the default first.
+    """
+
+    name: str = ""
+    responses: ClassVar[Mapping[str, int]] = {"": 1}
+    links: ClassVar[tuple[str, ...]] = ("identity",)
+
+    link: Link
+
+    # ------------------------------------------------ the response
+
+    @abstractmethod
+    def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
+        """Return the response as numbers.
+
+        Parameters
+        ----------
+        form : str
+            A key of `responses`.
+        columns : sequence of Column
+            Columns of the left-hand side, equally long, without missing values.
+
+        Raises
+        ------
+        ResponseError
+            A value lies outside the support.
+        """
+
+    @abstractmethod
+    def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
+        """Return the linear predictors, ``mu`` first, those of one name next to each other."""
+
+    def channels(self, encoded: Encoded) -> NDArray[np.intp] | None:
+        """Return the predictor that feeds each channel of each unit, shape (n, K).
+
+        ``-1`` marks a channel the unit does not use (it is given 0). None: channel k is predictor k.
+        """
+        del encoded
+        return None
+
+    # ------------------------------------------------ the density
+
+    @abstractmethod
+    def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
+        """Return the log density of each unit at each node.
+
+        Parameters
+        ----------
+        y : ndarray, shape (n, ny)
+        nu : sequence of K ndarrays, each broadcastable to (nodes, n)
+            Channels.
+
+        Returns
+        -------
+        ndarray, shape (nodes, n)
+        """
+
+    def block(self, y: Array, nu: Sequence[Array], order: int = 0) -> tuple[list[Array], ...]:
+        """Return the log density and its derivatives in the channels.
+
+        Parameters
+        ----------
+        y : ndarray, shape (n, ny)
+        nu : sequence of K ndarrays, each broadcastable to (nodes, n)
+        order : {0, 1, 2, 3}
+
+        Returns
+        -------
+        tuple of `order` + 1 lists of ndarrays, shape (nodes, n)
+            ``[ll]``; ``d1[k]``; ``d2`` over pairs (0,0), (0,1) .. (0,K-1), (1,1) ..; ``d3[pair * K + k]``
+            the derivative of that pair in channel k. The default differentiates `log_likelihood`
+            numerically with an eighth-order rule.
+        """
+        return differentiate(lambda nus: self.log_likelihood(y, nus), nu, order)
+
+    def kernel(self) -> Any:
+        """Return the compiled block function as a capsule ``glamm.block.v1``, or None.
+
+        See ``docs/plugin-guide.md`` for the C signature.
+        """
+        return None
+
+    # ------------------------------------------------ optional, with defaults
+
+    def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
+        """Return a starting intercept for each predictor, on the linear scale."""
+        del weight
+        return tuple(p.start if p.fixed is None else p.fixed for p in self.predictors(encoded))
+
+    def mean_value(self, encoded_categories: tuple[str, ...], nu: Sequence[Array]) -> Array:
+        """Return what a prediction on the response scale is, given *all predictors* (not channels).
+
+        A family with categories returns probabilities with the categories on the last axis.
+        """
+        del encoded_categories
+        return self.link.inverse(np.asarray(nu[0], float))
+
+    def simulate(
+        self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
+    ) -> Array:
+        """Draw new responses, shape (n, ny); `y` gives what is not random (trials, censoring).
+
+        `nu` holds all predictors, each of shape (n,).
+        """
+        raise TypeError(f"the family {self.name!r} has no simulate method")
+
+
+class MeanFamily(Family):
+    """A family given by its density at a mean and auxiliary parameters.
+
+    A subclass sets `support`, `mean`, `links`, `parameters` and `log_density`; everything else has a
+    default.
+
+    Parameters
+    ----------
+    link : Link
+    """
+
+    support: ClassVar[Interval]
+    mean: ClassVar[Interval]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    @abstractmethod
+    def log_density(self, y: Array, mu: Array, *parameters: Array) -> Array:
+        """Return the log density; `y` (n,), `mu` and parameters broadcastable to (nodes, n)."""
+
+    def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
+        (column,) = columns
+        if column.levels is not None:
+            raise ResponseError(
+                f"{column.name!r} holds labels ({', '.join(column.levels[:3])} ...), "
+                f"but the family {self.name!r} needs numbers"
+            )
+        inside = self.support.contains(column.values)
+        if not inside.all():
+            row = int(np.argmin(inside))
+            raise ResponseError(
+                f"{column.name!r} is {column.values[row]:g}, "
+                f"but the family {self.name!r} needs {self.support}",
+                row,
+            )
+        return Encoded(np.ascontiguousarray(column.values[:, None], dtype=float))
+
+    def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
+        auxiliary = []
+        for p in self.parameters:
+            forward = TRANSFORMS[p.transform].forward
+            fixed = None if p.fixed is None else float(forward(p.fixed))
+            auxiliary.append(
+                Predictor(p.name, transform=p.transform, start=float(forward(p.start)), fixed=fixed)
+            )
+        return (Predictor("mu"), *auxiliary)
+
+    def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
+        values = list(super().start(encoded, weight))
+        average = float(np.average(encoded.y[:, 0], weights=weight))
+        low, high = self.link.mean.low, self.link.mean.high
+        if average <= low:
+            average = low + 0.1
+        if average >= high:
+            average = high - 0.1
+        values[0] = float(self.link.link(np.asarray(average)))
+        return tuple(values)
+
+    def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
+        natural = [
+            TRANSFORMS[p.transform].inverse(value)
+            for p, value in zip(self.parameters, nu[1:], strict=True)
+        ]
+        return self.log_density(y[:, 0], self.link.inverse(nu[0]), *natural)
+
+
+class LatentDistribution(ABC):
+    """A distribution of a standardised latent variable; the normal needs no plugin of its own.
+
+    Subclasses are met by name in the model language: ``student_t(1 | g, df=5)``.
+    """
+
+    name: str = ""
+
+    @abstractmethod
+    def log_density(self, u: Array) -> Array:
+        """Return the log density of the standardised variable, any shape."""
+
+    @abstractmethod
+    def simulate(self, rng: np.random.Generator, size: int) -> Array:
+        """Draw `size` values."""

@@ -1,0 +1,4 @@
+"""`glamm.grammar`."""
+
+if __name__ != "glamm.grammar":
+    raise ImportError("import glamm.grammar, not grammar")
