@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -49,7 +50,7 @@ def families() -> list[str]:
 def random_tree(rng: np.random.Generator, sizes: Sequence[int]) -> list[np.ndarray]:
     """Return parents, rows first: `sizes` are the numbers of rows and of clusters of each level."""
     parents = []
-    for below, above in zip(sizes, sizes[1:], strict=False):
+    for below, above in itertools.pairwise(sizes):
         spread = np.concatenate([np.arange(above), rng.integers(0, above, max(below - above, 0))])
         parents.append(np.sort(spread[:below]).astype(np.intp))
     return parents
