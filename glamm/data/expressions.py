@@ -1,0 +1,248 @@
+"""Expressions over columns: what they name, and their values.
+
+An expression is what a formula calls a factor: a column, a quoted column, or Python over columns such as
+``log(x)`` or ``n - r``. ``^`` is a power, as everywhere in the model language.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from glamm.data.fields import Field, field_of_pandas, used_levels
+from glamm.data.store import Store
+from glamm.errors import DataError, Problem, Span, nearest
+
+__all__ = ["FUNCTIONS", "Expression", "check", "evaluate", "first_non_finite", "read", "series"]
+
+Rows = NDArray[np.intp] | None
+
+
+def _same(values: Any) -> Any:
+    return values
+
+
+FUNCTIONS: Mapping[str, Any] = {
+    "np": np,
+    "I": _same,
+    **{
+        name: getattr(np, name)
+        for name in (
+            "abs arctan ceil cos cosh exp expm1 floor log log10 log1p log2 maximum minimum round sign sin "
+            "sinh sqrt tan tanh where"
+        ).split()
+    },
+}
+
+# Strings and quoted names, inside which nothing is rewritten.
+_QUOTED = re.compile(r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`)")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expression:
+    """A factor, read.
+
+    Attributes
+    ----------
+    text : str
+        As Python, with quoted names still in backticks.
+    column : str or None
+        The column, where the expression is nothing but a column.
+    columns : tuple of str
+        Every column it uses, in the order met.
+    unknown : tuple of Problem
+        Names that are neither columns nor functions.
+    tree : ast.Expression or None
+        None for a plain column.
+    aliases : mapping of str to str
+        Python identifiers that stand for columns in `tree`.
+    exact : tuple of str
+        Columns that occur inside ``C()``, whose values are labels even where they are numbers.
+    """
+
+    text: str
+    column: str | None
+    columns: tuple[str, ...]
+    unknown: tuple[Problem, ...] = ()
+    tree: ast.Expression | None = None
+    aliases: Mapping[str, str] | None = None
+    exact: tuple[str, ...] = ()
+
+
+def _names(node: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Yield every name in a tree and whether it is called."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        yield node.func.id, True
+        for child in (*node.args, *node.keywords):
+            yield from _names(child)
+    elif isinstance(node, ast.Name):
+        yield node.id, False
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _names(child)
+
+
+def _known_functions() -> Mapping[str, Any]:
+    # Imported here because formulaic takes a third of a second to load and most models need none of it.
+    from glamm.data.coding import TRANSFORMS
+
+    return {**TRANSFORMS, **FUNCTIONS}
+
+
+def _unknown(name: str, called: bool, store: Store, span: Span | None) -> Problem | None:
+    if name in FUNCTIONS:
+        return None
+    functions = _known_functions()
+    if name in functions:
+        return None
+    if not called:
+        return store.no_column(name, span)
+    return Problem(f"unknown function {name!r}", span, nearest(name, functions))
+
+
+def read(text: str, store: Store, span: Span | None = None) -> Expression:
+    """Return `text` as an expression over the columns of `store`.
+
+    Mistakes are not raised: they are in `Expression.unknown`, so that a caller can report them together.
+    """
+    text = text.strip()
+    if text in store:
+        return Expression(text, text, (text,))
+    if text.startswith("{") and text.endswith("}"):
+        text = text[1:-1].strip()
+    if re.fullmatch(r"`[^`]+`", text):
+        name = text[1:-1]
+        unknown = () if name in store else (store.no_column(name, span),)
+        return Expression(text, name, (name,), unknown)
+    aliases: dict[str, str] = {}
+    kept, python = [], []
+    for piece in _QUOTED.split(text):
+        if piece.startswith("`"):
+            alias = f"_quoted_{len(aliases)}"
+            aliases[alias] = piece[1:-1]
+            kept.append(piece)
+            python.append(alias)
+        else:
+            piece = piece if piece[:1] in ("'", '"') else piece.replace("^", "**")
+            kept.append(piece)
+            python.append(piece)
+    try:
+        tree = ast.parse("".join(python), mode="eval")
+    except SyntaxError as error:
+        problem = Problem(f"cannot read the expression {text!r}: {error.msg}", span)
+        return Expression(text, None, (), (problem,))
+    columns: dict[str, None] = {}
+    unknown: dict[str, Problem] = {}
+    for name, called in _names(tree):
+        column = aliases.get(name, name)
+        if column in store and not called:
+            columns[column] = None
+        elif name in aliases:
+            unknown[column] = store.no_column(column, span)
+        else:
+            problem = _unknown(name, called, store, span)
+            if problem is not None:
+                unknown[name] = problem
+    exact = {
+        aliases.get(name, name): None
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("C", "hashed")
+        for name, called in _names(node)
+        if not called
+    }
+    plain = None
+    if isinstance(tree.body, ast.Name) and not unknown:
+        plain = next(iter(columns), None)
+    return Expression(
+        "".join(kept), plain, tuple(columns), tuple(unknown.values()), tree, aliases, tuple(exact)
+    )
+
+
+def check(expression: Expression) -> Expression:
+    """Return `expression`, or raise the problems found in it."""
+    if expression.unknown:
+        raise DataError(expression.unknown)
+    return expression
+
+
+def first_non_finite(values: NDArray[Any]) -> int | None:
+    """Return the position of the first row of `values`, shape (n,) or (n, p), that is not finite."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return None
+    return int(np.argmin(finite if finite.ndim == 1 else finite.all(axis=1)))
+
+
+def series(field: Field, rows: Rows, exact: bool = False) -> pd.Series:
+    """Return a field at `rows` as pandas has it for Python expressions.
+
+    Whole numbers become floats, as small integers would overflow silently in products; `exact` keeps
+    them (the levels of ``C(period)`` are ``1, 2``, not ``1.0, 2.0``).
+    """
+    if field.kind == "label":
+        codes, levels = used_levels(field, rows)
+        return pd.Series(pd.Categorical.from_codes(codes, pd.Index(levels), ordered=field.ordered))
+    values = field.values if rows is None else field.values[rows]
+    if field.kind == "number" and not exact:
+        values = values.astype(np.float64, copy=False)
+    return pd.Series(values, copy=False)
+
+
+def evaluate(text: str, store: Store, rows: Rows = None) -> Field:
+    """Return the values of an expression at `rows`, as a field named `text`.
+
+    Parameters
+    ----------
+    text : str
+    store : Store
+    rows : ndarray of intp, shape (m,), or None
+        Rows at which every column of the expression is present; None for all rows.
+
+    Raises
+    ------
+    DataError
+        An unknown name, a computation that fails, or a result that is no column of values.
+    """
+    expression = check(read(text, store))
+    if expression.column is not None:
+        field = store.field(expression.column)
+        missing = field.missing if field.missing is None or rows is None else field.missing[rows]
+        if missing is not None and missing.any():
+            row = store.name_row(int(np.argmax(missing)), rows)
+            raise DataError(f"the column {expression.column!r} is missing in {row}")
+        if field.kind == "label":
+            codes, levels = used_levels(field, rows)
+            return Field(text, "label", codes, None, levels, field.ordered)
+        return Field(text, field.kind, field.values if rows is None else field.values[rows])
+    length = store.n_rows if rows is None else len(rows)
+    assert expression.tree is not None and expression.aliases is not None
+    space: dict[str, Any] = {}
+    for name, called in _names(expression.tree):
+        column = expression.aliases.get(name, name)
+        if column in store and not called:
+            space[name] = series(store.field(column), rows)
+        elif name in FUNCTIONS:
+            space[name] = FUNCTIONS[name]
+        else:
+            space[name] = _known_functions()[name]
+    compute: Callable[..., Any] = eval
+    try:
+        with np.errstate(all="ignore"):
+            result = compute(compile(expression.tree, text, "eval"), {"__builtins__": {}}, space)
+        values = pd.Series([result] * length) if np.ndim(result) == 0 else pd.Series(result)
+    except Exception as error:
+        raise DataError(f"cannot compute {text!r}: {error}") from error
+    if len(values) != length:
+        raise DataError(f"{text!r} gives {len(values)} values for {length} rows")
+    field = field_of_pandas(text, values)
+    if field.missing is not None:
+        row = int(np.argmax(field.missing))
+        raise DataError(f"{text!r} is not a number in {store.name_row(row, rows)}")
+    return field
