@@ -219,6 +219,30 @@ class Link(ABC):
         """Return d mu / d nu, any shape (default: numerical)."""
         return differentiate(lambda nus: self.inverse(nus[0]), (np.asarray(nu, float),), 1)[1][0]
 
+    # What families need where the mean itself under- or overflows. Each default follows from `inverse`.
+
+    def log_inverse(self, nu: Array) -> Array:
+        """Return the logarithm of the mean, NaN where the mean is negative."""
+        with np.errstate(all="ignore"):
+            return np.asarray(np.log(self.inverse(nu)))
+
+    def log_complement(self, nu: Array) -> Array:
+        """Return ``log(1 - mean)``, for links whose mean is a probability."""
+        with np.errstate(all="ignore"):
+            return np.asarray(np.log1p(-self.inverse(nu)))
+
+    def log_difference(self, lower: Array, upper: Array) -> Array:
+        """Return ``log(inverse(upper) - inverse(lower))``, NaN unless ``lower < upper``.
+
+        For links whose mean is a probability. The default subtracts in the smaller tail.
+        """
+        with np.errstate(all="ignore"):
+            left_low, left_high = self.log_inverse(lower), self.log_inverse(upper)
+            right_low, right_high = self.log_complement(lower), self.log_complement(upper)
+            left = left_high + np.log(-np.expm1(left_low - left_high))
+            right = right_low + np.log(-np.expm1(right_high - right_low))
+            return np.asarray(np.where(left_high < right_low, left, right))
+
 
 class Family(ABC):
     """A conditional distribution of a response given its linear predictors.
@@ -235,11 +259,14 @@ class Family(ABC):
         string is a plain column.
     links : tuple of str
         Names of the links that are known to fit, the default first.
+    mean : Interval or None
+        Any link whose mean lies in this interval fits as well; None: only those in `links` do.
     """
 
     name: str = ""
     responses: ClassVar[Mapping[str, int]] = {"": 1}
     links: ClassVar[tuple[str, ...]] = ("identity",)
+    mean: ClassVar[Interval | None] = None
 
     link: Link
 
@@ -309,6 +336,14 @@ class Family(ABC):
         """
         return differentiate(lambda nus: self.log_likelihood(y, nus), nu, order)
 
+    def is_quadratic(self, channel: int) -> bool:
+        """Return whether the log density is a quadratic function of a channel, the others given.
+
+        Adaptive quadrature over a latent variable that enters such a channel is exact with one point.
+        """
+        del channel
+        return False
+
     def kernel(self) -> Any:
         """Return the compiled block function as a capsule ``glamm.block.v1``, or None.
 
@@ -353,7 +388,6 @@ class MeanFamily(Family):
     """
 
     support: ClassVar[Interval]
-    mean: ClassVar[Interval]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
 
     def __init__(self, link: Link) -> None:
@@ -402,11 +436,13 @@ class MeanFamily(Family):
         return tuple(values)
 
     def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
-        natural = [
-            TRANSFORMS[p.transform].inverse(value)
-            for p, value in zip(self.parameters, nu[1:], strict=True)
-        ]
-        return self.log_density(y[:, 0], self.link.inverse(nu[0]), *natural)
+        with np.errstate(all="ignore"):
+            natural = [
+                TRANSFORMS[p.transform].inverse(value)
+                for p, value in zip(self.parameters, nu[1:], strict=True)
+            ]
+            ll = self.log_density(y[:, 0], self.link.inverse(np.asarray(nu[0], float)), *natural)
+        return np.where(np.isnan(ll), -np.inf, ll)
 
 
 class LatentDistribution(ABC):

@@ -1,0 +1,1 @@
+"""The built-in families, one module each, registered through entry points like anybody's."""

@@ -1,0 +1,118 @@
+"""What several built-in families share: stable constants, checks of a response, compiled blocks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln
+
+from glamm.protocols import (
+    TRANSFORMS,
+    Array,
+    Column,
+    Encoded,
+    Link,
+    MeanFamily,
+    ResponseError,
+)
+
+__all__ = [
+    "LogMeanFamily",
+    "compiled",
+    "log_rising",
+    "need_numbers",
+    "need_variation",
+    "normalised",
+    "stirling",
+    "weighted_moments",
+]
+
+_SERIES_FROM = 16.0
+
+
+def compiled(family: str, link: Link, options: Mapping[str, float] | None = None) -> Any:
+    """Return the compiled block function of a family and link, or None if there is none."""
+    from glamm.kernels import _families
+
+    return _families.capsule(family, link.name, {} if options is None else options)
+
+
+def normalised(ll: Array) -> Array:
+    """Return `ll` with minus infinity for NaN: a log density that cannot be computed."""
+    return np.where(np.isnan(ll), -np.inf, ll)
+
+
+def _series(x: Array) -> Array:
+    """Return ``log Gamma(x) - ((x - 1/2) log x - x + log(2 pi) / 2)`` for large `x`."""
+    r = 1.0 / np.square(x)
+    return np.asarray((1 / 12 - r * (1 / 360 - r * (1 / 1260 - r * (1 / 1680 - r / 1188)))) / x)
+
+
+def stirling(x: Array) -> Array:
+    """Return ``x log x - x - log Gamma(x)`` without cancellation for large `x`; `x` is positive."""
+    x = np.asarray(x, float)
+    large = x > _SERIES_FROM
+    s = np.where(large, 1.0, x)
+    b = np.where(large, x, _SERIES_FROM)
+    direct = s * np.log(s) - s - gammaln(s)
+    return np.where(large, 0.5 * (np.log(b) - np.log(2.0 * np.pi)) - _series(b), direct)
+
+
+def log_rising(x: Array, n: Array) -> Array:
+    """Return ``log Gamma(x + n) - log Gamma(x)`` without cancellation for large `x`; ``x > 0``."""
+    x, n = np.broadcast_arrays(np.asarray(x, float), np.asarray(n, float))
+    large = x > _SERIES_FROM
+    s, b = np.where(large, 1.0, x), np.where(large, x, _SERIES_FROM)
+    direct = gammaln(s + n) - gammaln(s)
+    series = (b - 0.5) * np.log1p(n / b) + n * (np.log(b + n) - 1.0) + _series(b + n) - _series(b)
+    return np.where(large, series, direct)
+
+
+def weighted_moments(y: Array, weight: Array) -> tuple[float, float]:
+    """Return the weighted mean and variance of `y`, shape (n,)."""
+    mean = float(np.average(y, weights=weight))
+    return mean, float(np.average(np.square(y - mean), weights=weight))
+
+
+def need_numbers(column: Column, family: str) -> None:
+    """Raise ResponseError if `column` holds labels."""
+    if column.levels is not None:
+        shown = ", ".join(repr(level) for level in column.levels[:3])
+        more = ", ..." if len(column.levels) > 3 else ""
+        raise ResponseError(
+            f"{column.name!r} holds labels ({shown}{more}), but the family {family!r} needs numbers"
+        )
+
+
+def need_variation(column: Column, encoded: Encoded) -> Encoded:
+    """Return `encoded`, or raise ResponseError if its first column is constant."""
+    y = encoded.y[:, 0]
+    if y.size and np.all(y == y[0]):
+        raise ResponseError(
+            f"constant response: {column.name!r} is {y[0]:g} in every row, "
+            "so there is no variation to explain and no dispersion to estimate"
+        )
+    return encoded
+
+
+class LogMeanFamily(MeanFamily):
+    """A family whose density is computed from the logarithm of the mean, so that it never overflows."""
+
+    @abstractmethod
+    def log_density_at(self, y: Array, log_mu: Array, *parameters: Array) -> Array:
+        """Return the log density given ``log(mu)``; shapes as in `log_density`."""
+
+    def log_density(self, y: Array, mu: Array, *parameters: Array) -> Array:
+        return self.log_density_at(y, np.log(mu), *parameters)
+
+    def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
+        with np.errstate(all="ignore"):
+            log_mu = self.link.log_inverse(np.asarray(nu[0], float))
+            natural = [
+                TRANSFORMS[p.transform].inverse(np.asarray(value, float))
+                for p, value in zip(self.parameters, nu[1:], strict=True)
+            ]
+            return normalised(self.log_density_at(y[:, 0], log_mu, *natural))

@@ -1,0 +1,1 @@
+"""The built-in links, each registered through an entry point like anybody's."""
