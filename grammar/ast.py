@@ -34,7 +34,7 @@ class Name(Node):
 
 @dataclass(frozen=True, slots=True)
 class Number(Node):
-    """A number: ``1``, ``0.5``, ``1e-3``."""
+    """A number: ``1``, ``0.5``, ``1e-3``; never negative, ``-1`` is a `Unary`."""
 
     value: float
 
@@ -63,6 +63,13 @@ class Call(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class List(Node):
+    """``[1, 2]``, an argument of a call: ``bs(t, knots=[1, 2])``."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Index(Node):
     """``c[complier]``: the dummy of one class of a discrete latent."""
 
@@ -78,13 +85,54 @@ class Unary(Node):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Binary(Node):
-    """``left operator right`` with operator one of ``+ - * / : ** ^ == < > <= >=``."""
+    """``left operator right`` with operator one of ``+ - * / : ** == < > <= >=``; ``^`` is read as ``**``.
+
+    A sum of thousands of terms is a tree thousands of nodes deep to the left. Comparison, hash, repr, copy
+    and pickle therefore walk that side in a loop, and so should whoever reads a tree: see `chain`.
+    """
 
     operator: str
     left: Expr
     right: Expr
+
+    def chain(self) -> tuple[Expr, tuple[tuple[str, Expr, Span], ...]]:
+        """Return the leftmost operand and, from left to right, each operator, its right operand and span."""
+        links = []
+        node: Expr = self
+        while isinstance(node, Binary):
+            links.append((node.operator, node.right, node.span))
+            node = node.left
+        return node, tuple(reversed(links))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Binary):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def __repr__(self) -> str:
+        first, links = self.chain()
+        opening = "".join(f"Binary({operator!r}, " for operator, _, _ in reversed(links))
+        return opening + repr(first) + "".join(f", {right!r})" for _, right, _ in links)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _binary_of_chain, self.chain()
+
+    def _content(self) -> tuple[Expr, tuple[tuple[str, Expr], ...]]:
+        first, links = self.chain()
+        return first, tuple((operator, right) for operator, right, _ in links)
+
+
+def _binary_of_chain(first: Expr, links: tuple[tuple[str, Expr, Span], ...]) -> Expr:
+    """Return the tree of which `Binary.chain` gave the parts."""
+    node = first
+    for operator, right, span in links:
+        node = Binary(operator, node, right, span=span)
+    return node
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +146,12 @@ class Random(Node):
 
 @dataclass(frozen=True, slots=True)
 class Inline(Node):
-    """A measurement statement inside a regression: ``eta1 =~ i1 + i2``."""
+    """A measurement statement, of one latent variable, inside a regression: ``eta1 =~ i1 + i2``."""
 
     measurement: Measurement
 
 
-Expr: TypeAlias = (
-    Name | Number | Text | Python | Call | Index | Unary | Binary | Random | Inline
-)
+Expr: TypeAlias = Name | Number | Text | Python | Call | List | Index | Unary | Binary | Random | Inline
 
 # ---------------------------------------------------------------- statements
 
@@ -148,9 +194,9 @@ class Covariance(Node):
 
 @dataclass(frozen=True, slots=True)
 class FamilyOf(Node):
-    """``family(y) = ordinal(probit)``."""
+    """``family(y) = ordinal(probit)``, ``family(surv(time, event)) = weibull``."""
 
-    responses: tuple[Name, ...]
+    responses: tuple[Name | Call, ...]
     family: Name | Call
 
 

@@ -1,0 +1,292 @@
+"""What the parser does at each rule of ``formula.lark``: it builds a node of the syntax tree."""
+
+from __future__ import annotations
+
+import ast as python
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from glamm.errors import FormulaError, Problem, Span
+from glamm.grammar.ast import (
+    Binary,
+    Call,
+    Constraint,
+    Covariance,
+    Definition,
+    Expr,
+    FamilyOf,
+    Index,
+    Inline,
+    List,
+    Measurement,
+    Name,
+    Number,
+    Python,
+    Random,
+    Regression,
+    Target,
+    Text,
+    Unary,
+)
+from glamm.grammar.unparse import unparse
+
+__all__ = ["TreeBuilder"]
+
+
+class _Token(Protocol):
+    """What is used of a token: it is its own text."""
+
+    type: str
+    start_pos: int
+    end_pos: int
+
+    def __getitem__(self, index: slice) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A left-hand side as read: a sum and perhaps a level."""
+
+    total: Expr
+    level: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyword:
+    name: str
+    value: Expr
+    span: Span
+
+
+_Child: TypeAlias = "_Token | Expr | _Side | _Keyword"
+_Children: TypeAlias = Sequence  # of what the rule in question has: tokens and the values of other rules
+
+_ESCAPE = re.compile(r"""\\([\\"'nrt])""")
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def _span_of(child: _Child) -> Span:
+    span = getattr(child, "span", None)
+    return span if span is not None else Span(child.start_pos, child.end_pos)
+
+
+def _over(children: _Children) -> Span:
+    """Return the span from the first child to the last."""
+    return Span(_span_of(children[0]).start, _span_of(children[-1]).end)
+
+
+def _refuse(span: Span, message: str, hint: str = "") -> FormulaError:
+    return FormulaError(Problem(message, span, hint))
+
+
+def _plain(token: _Token) -> str:
+    """Return a token's text without its quotes."""
+    text = str(token)
+    if token.type == "QUOTED":
+        return text[1:-1]
+    if token.type == "STRING":
+        return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), text[1:-1])
+    return text
+
+
+def _targets(side: _Side) -> tuple[Target, ...]:
+    """Return the variables of a left-hand side; each lives at the level that stands behind the last."""
+    level = side.level
+    if level is not None and not isinstance(level, Name):
+        message = f"expected the name of one grouping column as level, not `{unparse(level)}`"
+        raise _refuse(level.span, message, "responses and latent variables live at one level: `theta | person`")
+    found = []
+    waiting = [side.total]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Binary) and node.operator == "+":
+            waiting += [node.right, node.left]
+        elif isinstance(node, (Name, Call)):
+            found.append(node)
+        else:
+            message = f"expected variables joined by `+` on the left-hand side, not `{unparse(node)}`"
+            raise _refuse(node.span, message, _target_hint(node))
+    if len(found) == 1:
+        return (Target(found[0], level, span=side.span),)
+    return tuple(Target(variable, level, span=variable.span) for variable in found)
+
+
+def _target_hint(node: Expr) -> str:
+    if isinstance(node, Random):
+        return "random effects stand on the right-hand side: `y ~ x + (1 | g)`"
+    if isinstance(node, Python):
+        return "compute the column before, or use a function: `log(y) ~ x`"
+    if isinstance(node, Binary) and node.operator in ("-", "/"):
+        return f"compute the column before, or write `I({unparse(node)})`"
+    return ""
+
+
+class TreeBuilder:
+    """A method for each rule, called with what the parts of the rule gave."""
+
+    # ------------------------------------------------------------ statements
+
+    def regression(self, parts: _Children) -> Regression:
+        """Return ``side ~ right``."""
+        side, _, terms = parts
+        targets = _targets(side)
+        for target in targets:
+            variable = target.variable
+            if isinstance(variable, Call) and variable.function == "family":
+                hint = f"write `{unparse(variable)} = {unparse(terms)}`"
+                raise _refuse(_span_of(parts[1]), "a family is given with `=`, not with `~`", hint)
+        return Regression(targets, terms, span=_over(parts))
+
+    def measurement(self, parts: _Children) -> Measurement:
+        """Return ``side =~ indicators``."""
+        return Measurement(_targets(parts[0]), parts[2], span=_over(parts))
+
+    def covariance(self, parts: _Children) -> Covariance:
+        """Return ``left ~~ right``."""
+        return Covariance(parts[0], parts[2], span=_over(parts))
+
+    def constraint(self, parts: _Children) -> Constraint:
+        """Return ``left == right``."""
+        return Constraint(str(parts[1]), parts[0], parts[2], span=_over(parts))
+
+    def definition(self, parts: _Children) -> Definition:
+        """Return ``name := expression``."""
+        name, _, expression = parts
+        if not isinstance(name, Name):
+            message = f"expected a new name before `:=`, not `{unparse(name)}`"
+            raise _refuse(name.span, message, "a derived parameter is written `indirect := a*b`")
+        return Definition(name.name, expression, span=_over(parts))
+
+    def family(self, parts: _Children) -> FamilyOf:
+        """Return ``family(responses) = family``."""
+        left, equals, right = parts
+        if not (isinstance(left, Call) and left.function == "family"):
+            raise _refuse(_span_of(equals), "`=` only gives a response its family", _equals_hint(left, right))
+        if not left.args or left.keywords or not all(isinstance(arg, (Name, Call)) for arg in left.args):
+            raise _refuse(left.span, "expected the names of responses in `family(...)`", "write `family(y) = ...`")
+        if not isinstance(right, (Name, Call)):
+            message = f"expected a family after `=`, not `{unparse(right)}`"
+            raise _refuse(right.span, message, "a family is written `poisson` or `ordinal(probit)`")
+        return FamilyOf(left.args, right, span=_over(parts))
+
+    def side(self, parts: _Children) -> _Side:
+        """Return a left-hand side."""
+        return _Side(parts[0], parts[2] if len(parts) > 1 else None, _over(parts))
+
+    # ------------------------------------------------------------ expressions
+
+    def inline(self, parts: _Children) -> Expr:
+        """Return a sum that ends in a measurement, which belongs to the last variable before ``=~``."""
+        side, relation, indicators = parts
+        last = side.total
+        before = None
+        if isinstance(last, Binary) and last.operator == "+":
+            before, last = last.left, last.right
+        if not isinstance(last, Name):
+            raise _refuse(
+                last.span,
+                f"expected the name of a latent variable before `=~`, not `{unparse(last)}`",
+                "put the measurement in parentheses: `1*(eta =~ i1 + i2)`",
+            )
+        span = Span(last.span.start, indicators.span.end)
+        (target,) = _targets(_Side(last, side.level, Span(last.span.start, side.span.end)))
+        node = Inline(Measurement((target,), indicators, span=span), span=span)
+        return node if before is None else Binary("+", before, node, span=_over((before, node)))
+
+    def random(self, parts: _Children) -> Random:
+        """Return ``terms | group``."""
+        terms, bar, group = parts
+        waiting = [group]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, Binary) and node.operator in ("/", ":"):
+                waiting += [node.left, node.right]
+            elif not isinstance(node, Name):
+                raise _refuse(
+                    node.span,
+                    f"expected grouping columns after `{bar}`, not `{unparse(node)}`",
+                    "nested groups are written `(1 | school/class)`, combined ones `(1 | school:class)`",
+                )
+        return Random(terms, group, bar == "|", span=_over(parts))
+
+    def binary(self, parts: _Children) -> Binary:
+        """Return ``left operator right``."""
+        return Binary(str(parts[1]), parts[0], parts[2], span=_over(parts))
+
+    test = binary
+
+    def power(self, parts: _Children) -> Binary:
+        """Return ``left ** right``, also where it is spelt ``^``."""
+        return Binary("**", parts[0], parts[2], span=_over(parts))
+
+    def unary(self, parts: _Children) -> Unary:
+        """Return ``- operand``."""
+        return Unary(str(parts[0]), parts[1], span=_over(parts))
+
+    def parenthesised(self, parts: _Children) -> Expr:
+        """Return the node in the parentheses, which then belong to it."""
+        return replace(parts[1], span=_over(parts))
+
+    def name(self, parts: _Children) -> Name:
+        """Return a name."""
+        return Name(str(parts[0]), span=_over(parts))
+
+    def quoted(self, parts: _Children) -> Name:
+        """Return a name in backticks."""
+        return Name(_plain(parts[0]), quoted=True, span=_over(parts))
+
+    def number(self, parts: _Children) -> Number:
+        """Return a number."""
+        return Number(float(parts[0]), span=_over(parts))
+
+    def text(self, parts: _Children) -> Text:
+        """Return a string."""
+        return Text(_plain(parts[0]), span=_over(parts))
+
+    def python(self, parts: _Children) -> Python:
+        """Return Python code, which must be an expression."""
+        code = str(parts[0])[1:-1]
+        try:
+            python.parse(f"(\n{code}\n)", mode="eval")
+        except (SyntaxError, ValueError, MemoryError, RecursionError, Warning) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else "it cannot be read"
+            message = f"expected a Python expression in the braces: {reason}"
+            raise _refuse(_over(parts), message, "`{x**2 + 1}` computes with columns") from None
+        return Python(code, span=_over(parts))
+
+    def index(self, parts: _Children) -> Index:
+        """Return ``name[label]``."""
+        return Index(_plain(parts[0]), _plain(parts[2]), span=_over(parts))
+
+    def list(self, parts: _Children) -> List:
+        """Return ``[items]``."""
+        return List(tuple(parts[1:-1:2]), span=_over(parts))
+
+    def keyword(self, parts: _Children) -> _Keyword:
+        """Return ``name=value``."""
+        return _Keyword(str(parts[0]), parts[2], _over(parts))
+
+    def call(self, parts: _Children) -> Call:
+        """Return ``function(args, name=value)``."""
+        args: list[Expr] = []
+        keywords: dict[str, Expr] = {}
+        for part in parts[2:-1:2]:
+            if not isinstance(part, _Keyword):
+                if keywords:
+                    message = f"the argument `{unparse(part)}` stands after a named one"
+                    raise _refuse(part.span, message, "put arguments without a name first")
+                args.append(part)
+            elif part.name in keywords:
+                raise _refuse(part.span, f"the argument `{part.name}` is given twice")
+            else:
+                keywords[part.name] = part.value
+        return Call(str(parts[0]), tuple(args), tuple(keywords.items()), span=_over(parts))
+
+
+def _equals_hint(left: Expr, right: Expr) -> str:
+    """Return the statement that was likely meant by ``left = right``."""
+    numbers = isinstance(right, (Number, Unary)) or isinstance(left, Number)
+    return f"did you mean `{unparse(left)} {'==' if numbers else '~'} {unparse(right)}`?"
