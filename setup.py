@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
-FOLDERS = {"glamm": "glamm", "glamm.kernels": "kernels", "glamm.plugins": "plugins", "glamm.grammar": "grammar"}
+MAPPED = ("kernels", "plugins", "grammar")
+FOLDERS = {"glamm": "glamm"} | {f"glamm.{folder}": folder for folder in MAPPED}
 
 
 def packages() -> list[str]:
