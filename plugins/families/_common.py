@@ -22,6 +22,8 @@ from glamm.protocols import (
 __all__ = [
     "LogMeanFamily",
     "compiled",
+    "cumulative_proportions",
+    "encode_categories",
     "log_rising",
     "need_numbers",
     "need_variation",
@@ -75,6 +77,36 @@ def weighted_moments(y: Array, weight: Array) -> tuple[float, float]:
     """Return the weighted mean and variance of `y`, shape (n,)."""
     mean = float(np.average(y, weights=weight))
     return mean, float(np.average(np.square(y - mean), weights=weight))
+
+
+def encode_categories(column: Column, family: str) -> tuple[Array, tuple[str, ...]]:
+    """Return category codes 0 .. C-1 and labels; categories that do not occur are dropped.
+
+    Labels keep the order of the column's levels, whole numbers are sorted.
+    """
+    values = np.asarray(column.values, float)
+    present, codes = np.unique(values, return_inverse=True)
+    if column.levels is None:
+        fractional = present != np.floor(present)
+        if fractional.any():
+            row = int(np.argmax(values == present[fractional][0]))
+            raise ResponseError(
+                f"{column.name!r} is {values[row]:g}, but the family {family!r} needs categories: "
+                "labels or whole numbers",
+                row,
+            )
+        labels = tuple(f"{value:.0f}" for value in present)
+    else:
+        labels = tuple(column.levels[int(k)] for k in present)
+    if present.size == 1:
+        raise ResponseError(f"constant response: {column.name!r} is {labels[0]} in every row")
+    return codes.reshape(-1).astype(float), labels
+
+
+def cumulative_proportions(codes: Array, categories: int, weight: Array) -> Array:
+    """Return the weighted P(y <= k), k = 0 .. C-2, each category padded by a part of an observation."""
+    counts = np.bincount(codes.astype(np.intp), weights=weight, minlength=categories) + 0.5 / categories
+    return np.asarray(np.cumsum(counts)[:-1] / counts.sum())
 
 
 def need_numbers(column: Column, family: str) -> None:

@@ -138,6 +138,9 @@ class Binomial(Family):
         asymptotes = float(len(_ASYMPTOTES[self.asymptotes]))
         return compiled(self.name, self.link, {"asymptotes": asymptotes} if asymptotes else None)
 
+    def row_effects(self, encoded: Encoded) -> bool:
+        return bool((encoded.y[:, 1] > 1.0).any())
+
     def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
         successes, trials = (float(np.sum(weight * column)) for column in encoded.y.T)
         p = np.clip((successes + 0.5) / (trials + 1.0), 0.02, 0.98)

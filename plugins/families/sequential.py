@@ -1,0 +1,84 @@
+"""The sequential (continuation ratio) model of an ordinal response."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.plugins.families._common import compiled, encode_categories, normalised
+from glamm.protocols import Array, Column, Encoded, Family, Interval, Link, Predictor
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Family):
+    """Steps taken one after the other: ``P(y = k | y >= k) = F(threshold_k - mu)``, k = 0 .. C-2.
+
+    Channels: ``mu``, then the thresholds; a unit of category k meets thresholds 0 .. min(k, C-2), the
+    others are unused. Columns of y: the code 0 .. C-1, and C - 1.
+    """
+
+    name = "sequential"
+    links = ("logit", "probit", "cloglog")
+    mean: ClassVar[Interval] = Interval(0.0, 1.0)
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
+        codes, labels = encode_categories(columns[0], self.name)
+        return Encoded(np.column_stack((codes, np.full_like(codes, len(labels) - 1))), labels)
+
+    def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
+        labels = encoded.categories
+        thresholds = (Predictor("threshold", f"{a}|{b}") for a, b in itertools.pairwise(labels))
+        return (Predictor("mu", intercept=False), *thresholds)
+
+    def channels(self, encoded: Encoded) -> NDArray[np.intp]:
+        code = encoded.y[:, 0]
+        last = len(encoded.categories) - 1
+        predictor = np.arange(last + 1)
+        used = predictor - 1 <= code[:, None]
+        return np.where(used, predictor, -1).astype(np.intp)
+
+    def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
+        code = y[:, 0]
+        mu = np.asarray(nu[0], float)
+        with np.errstate(all="ignore"):
+            ll = np.zeros(np.broadcast_shapes(*(np.shape(value) for value in nu), code.shape))
+            for k, threshold in enumerate(nu[1:]):
+                x = threshold - mu
+                ll = ll + np.where(code > k, self.link.log_complement(x), 0.0)
+                ll = ll + np.where(code == k, self.link.log_inverse(x), 0.0)
+            return normalised(ll)
+
+    def kernel(self) -> Any:
+        return compiled(self.name, self.link)
+
+    def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
+        code, last = encoded.y[:, 0], len(encoded.categories) - 1
+        reached = np.array([weight[code >= k].sum() for k in range(last)])
+        stopped = np.array([weight[code == k].sum() for k in range(last)])
+        p = np.clip((stopped + 0.5) / (reached + 1.0), 0.02, 0.98)
+        return (0.0, *(float(x) for x in self.link.link(p)))
+
+    def mean_value(self, encoded_categories: tuple[str, ...], nu: Sequence[Array]) -> Array:
+        predictors = np.broadcast_arrays(*(np.asarray(value, float) for value in nu))
+        log_reached = np.zeros_like(predictors[0])
+        logs = []
+        for threshold in predictors[1:]:
+            x = threshold - predictors[0]
+            logs.append(log_reached + self.link.log_inverse(x))
+            log_reached = log_reached + self.link.log_complement(x)
+        return np.asarray(np.exp(np.stack([*logs, log_reached], axis=-1)))
+
+    def simulate(
+        self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
+    ) -> Array:
+        p = self.mean_value(categories, nu)
+        code = (np.cumsum(p, axis=-1)[:, :-1] < rng.random(y.shape[0])[:, None]).sum(axis=1)
+        return np.column_stack((code, y[:, 1])).astype(float)
