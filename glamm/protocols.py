@@ -358,6 +358,14 @@ class Family(ABC):
         del weight
         return tuple(p.start if p.fixed is None else p.fixed for p in self.predictors(encoded))
 
+    def row_effects(self, encoded: Encoded) -> bool:
+        """Return whether a random intercept for every single unit can be told from the distribution.
+
+        It can for counts (overdispersion), not where a scale parameter or the categories already leave
+        the units free.
+        """
+        return not encoded.categories
+
     def mean_value(self, encoded_categories: tuple[str, ...], nu: Sequence[Array]) -> Array:
         """Return what a prediction on the response scale is, given *all predictors* (not channels).
 
@@ -423,6 +431,9 @@ class MeanFamily(Family):
                 Predictor(p.name, transform=p.transform, start=float(forward(p.start)), fixed=fixed)
             )
         return (Predictor("mu"), *auxiliary)
+
+    def row_effects(self, encoded: Encoded) -> bool:
+        return not (np.isneginf(self.support.low) and np.isposinf(self.support.high))
 
     def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
         values = list(super().start(encoded, weight))

@@ -67,7 +67,9 @@ class FamilySpec:
         inside = [] if self.link is None else [self.link]
         if self.link_args:
             inside[-1] += "(" + ", ".join(f"{a:g}" for a in self.link_args) + ")"
-        inside += [f"{key}={value}" for key, value in self.options]
+        inside += [
+            f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}" for key, value in self.options
+        ]
         return self.name + (f"({', '.join(inside)})" if inside else "")
 
 
@@ -108,6 +110,11 @@ class AuxiliaryModel:
     intercept: bool | None = None
     offsets: tuple[str, ...] = ()
     span: Span = field(default=Span(0, 0), compare=False)
+
+    def __str__(self) -> str:
+        intercept = {True: ["1"], False: ["0"], None: []}[self.intercept]
+        parts = intercept + [str(term) for term in self.terms] + [f"offset({o})" for o in self.offsets]
+        return " + ".join(parts) if parts else "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +175,22 @@ class ModelGraph:
     responses: tuple[Response, ...]
     levels: tuple[Level, ...]
     blocks: tuple[RandomBlock, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        if self.levels:
+            line = f"levels: {self.levels[0].name}"
+            for above, level in zip(self.levels, self.levels[1:], strict=False):
+                nested = set(above.group.columns) < set(level.group.columns)
+                line += f" > {level.name}" if nested else f", {level.name}"
+            lines.append(line)
+        for response in self.responses:
+            lines.append(f"{response.name}: {response.family}")
+            for model in response.predictors:
+                written = response.name if model.parameter == "mu" else f"{model.parameter}({response.name})"
+                lines.append(f"  {written} ~ {model}")
+            for block in self.blocks:
+                own = [parameter for name, parameter in block.members if name == response.name]
+                inside = "" if own == ["mu"] else f" in {', '.join(own)}"
+                lines += [f"  ({block.name}){inside}"] if own else []
+        return "\n".join(lines)

@@ -1,0 +1,200 @@
+"""What lowering knows beside the plan: where the names, rows and designs of a model went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.parameters import ParameterTable
+from glamm.compile.plan import LoadingPlan, Plan, PredictorPlan
+from glamm.data import DesignSpec, OffsetSpec, Table
+from glamm.graph import GroupFactor, ModelGraph, ResponseForm
+from glamm.protocols import Family
+
+Index = NDArray[np.intp]
+
+__all__ = ["LevelLayout", "LoadingLayout", "Lowered", "PredictorLayout", "ResponseLayout"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadingLayout:
+    """How the random-effect columns of one block were made.
+
+    Attributes
+    ----------
+    level : int
+    latent : ndarray of intp, shape (m,)
+        Latent variable (within its level) of each column.
+    spec : DesignSpec
+    """
+
+    level: int
+    latent: Index
+    spec: DesignSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictorLayout:
+    """One linear predictor and how its columns were made.
+
+    Attributes
+    ----------
+    name, label : str
+        As the family calls it: ``("threshold", "1|2")``.
+    transform : str
+        Scale of an auxiliary parameter.
+    columns : tuple of p str
+    spec : DesignSpec or None
+        None for a predictor without coefficients.
+    offset : OffsetSpec or None
+    fixed : float
+        What is added to the predictor everywhere.
+    loadings : tuple of LoadingLayout
+    """
+
+    name: str
+    label: str
+    transform: str
+    columns: tuple[str, ...]
+    spec: DesignSpec | None
+    offset: OffsetSpec | None
+    fixed: float
+    loadings: tuple[LoadingLayout, ...]
+
+    def apply(self, fitted: PredictorPlan, table: Table, rows: Index | None = None) -> PredictorPlan:
+        """Return the predictor of other data, in their row order.
+
+        Parameters
+        ----------
+        fitted : PredictorPlan
+            The same predictor in the plan of the fit.
+        table : Table
+        rows : ndarray of intp, shape (n,), or None
+        """
+        n = table.n_rows if rows is None else len(rows)
+        design = np.zeros((n, 0)) if self.spec is None else self.spec.apply(table, rows)
+        offset = self.fixed if self.offset is None else self.fixed + self.offset.apply(table, rows)
+        loadings = merge_loadings(
+            [(part.level, part.spec.apply(table, rows), part.latent) for part in self.loadings]
+        )
+        return PredictorPlan(design, fitted.coefficient, offset, loadings)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseLayout:
+    """One response.
+
+    Attributes
+    ----------
+    name : str
+    form : ResponseForm
+    family : Family
+    categories : tuple of str
+    rows : ndarray of intp, shape (n,)
+        Row of the data that each unit of the plan came from.
+    predictors : tuple of PredictorLayout
+        In the order of ``family.predictors``.
+    """
+
+    name: str
+    form: ResponseForm
+    family: Family
+    categories: tuple[str, ...]
+    rows: Index
+    predictors: tuple[PredictorLayout, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelLayout:
+    """One level of clusters.
+
+    Attributes
+    ----------
+    name : str
+        Empty in a model without groups.
+    group : GroupFactor or None
+    labels : tuple
+        Label of each cluster, in the order of the plan; empty in a model without groups.
+    latents : tuple of str
+        Names of the latent variables.
+    """
+
+    name: str
+    group: GroupFactor | None
+    labels: tuple[Any, ...]
+    latents: tuple[str, ...]
+
+    def clusters(self, table: Table, rows: Index | None = None) -> Index:
+        """Return the cluster of each row of other data, shape (n,); -1 where the fit has not seen it.
+
+        A table without the grouping columns has no known clusters.
+        """
+        n = table.n_rows if rows is None else len(rows)
+        if self.group is None or any(name not in table for name in self.group.columns):
+            return np.full(n, -1, dtype=np.intp)
+        codes, labels = table.group(self.group, rows)
+        known = {label: place for place, label in enumerate(self.labels)}
+        places = np.array([known.get(label, -1) for label in labels], dtype=np.intp)
+        found: Index = places[codes]
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lowered:
+    """A model met with data.
+
+    Attributes
+    ----------
+    graph : ModelGraph
+    plan : Plan
+    parameters : ParameterTable
+    responses : tuple of ResponseLayout
+        As in the plan.
+    levels : tuple of LevelLayout
+        As in the plan, the lowest first.
+    messages : tuple of str
+        What the reader should know: rows left out.
+    """
+
+    graph: ModelGraph
+    plan: Plan
+    parameters: ParameterTable
+    responses: tuple[ResponseLayout, ...]
+    levels: tuple[LevelLayout, ...]
+    messages: tuple[str, ...]
+
+    def predictors(self, response: int, table: Table, rows: Index | None = None) -> tuple[PredictorPlan, ...]:
+        """Return the linear predictors of a response for other data, in their row order.
+
+        Parameters
+        ----------
+        response : int
+        table : Table
+        rows : ndarray of intp, shape (n,), or None
+            A row that lacks a covariate is nan.
+        """
+        layout, plan = self.responses[response], self.plan.responses[response]
+        return tuple(
+            own.apply(fitted, table, rows)
+            for own, fitted in zip(layout.predictors, plan.predictors, strict=True)
+        )
+
+
+def merge_loadings(parts: Sequence[tuple[int, NDArray[np.float64], Index]]) -> tuple[LoadingPlan, ...]:
+    """Return one loading plan for each level.
+
+    Parameters
+    ----------
+    parts : sequence of (level, design of shape (n, m), latent of shape (m,))
+    """
+    merged = []
+    for level in sorted({level for level, _, _ in parts}):
+        designs = [design for at, design, _ in parts if at == level]
+        latents = [latent for at, _, latent in parts if at == level]
+        design = designs[0] if len(designs) == 1 else np.hstack(designs)
+        merged.append(LoadingPlan(level, np.ascontiguousarray(design), np.concatenate(latents)))
+    return tuple(merged)

@@ -1,0 +1,270 @@
+"""From the model graph and data to the plan: the last stage that knows names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm import registry
+from glamm.compile.assemble import Assembly, Observed
+from glamm.compile.layout import LevelLayout, Lowered
+from glamm.compile.levels import ClusterTree, sort_clusters
+from glamm.compile.plan import LevelPlan, Plan
+from glamm.data import Selection, Table
+from glamm.errors import DataError, GlammError, Problem, Span, nearest
+from glamm.graph import ModelGraph, Response, Term
+from glamm.protocols import Encoded, Family, ResponseError
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["lower"]
+
+ROW = "row"
+
+
+def lower(graph: ModelGraph, table: Table, weights: Any = None) -> Lowered:
+    """Return the plan of a model for data, its parameters and everything that results need to know.
+
+    Parameters
+    ----------
+    graph : ModelGraph
+    table : Table
+    weights : str, array of one number a data row, mapping, or None
+        Frequency weights of the rows (a column, an expression or numbers); a mapping gives them by level
+        name, ``"row"`` for the rows.
+
+    Raises
+    ------
+    DataError
+        The data do not fit the model.
+    PluginError
+        A family or link is unknown or does not fit.
+    """
+    with _located(graph.source):
+        return _lower(graph, table, _by_level(weights, graph))
+
+
+def _lower(graph: ModelGraph, table: Table, weights: Mapping[str, Any]) -> Lowered:
+    problems = table.problems(_everything(graph))
+    if problems:
+        raise DataError(problems)
+    families = _families(graph)
+    gathered = _Gathered(DataError)
+    selections: list[Selection] = []
+    for response in graph.responses:
+        with gathered.part(response.span):
+            selections.append(table.select(response.form, _items(graph, response)))
+    gathered.check()
+    rows = _union([selection.rows for selection in selections], table.n_rows)
+    tree = sort_clusters(table, graph.levels, rows, weights)
+    _enough_clusters(tree)
+    observed = []
+    for response, family, selection in zip(graph.responses, families, selections, strict=True):
+        with gathered.part(response.span):
+            observed.append(_observe(response, family, selection, table, tree, weights.get(ROW)))
+    gathered.check()
+    assembly = Assembly(graph, table, tree, observed)
+    responses, layouts = assembly.responses()
+    parameters = assembly.parameters()
+    levels, level_layouts = _levels(tree, assembly)
+    plan = Plan(levels, responses, parameters.n_parameters, assembly.start())
+    return Lowered(graph, plan, parameters, layouts, level_layouts, _messages(graph, table, selections))
+
+
+# ---------------------------------------------------------------- problems
+
+
+@contextmanager
+def _located(source: str) -> Iterator[None]:
+    """Give errors the model text that their spans refer to."""
+    try:
+        yield
+    except GlammError as error:
+        if error.source or not source:
+            raise
+        raise type(error)(error.problems, source) from error.__cause__
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Errors of one kind from several parts, raised together."""
+
+    kind: type[GlammError]
+    problems: list[Problem]
+
+    def __init__(self, kind: type[GlammError]) -> None:
+        self.kind = kind
+        self.problems = []
+
+    @contextmanager
+    def part(self, span: Span | None) -> Iterator[None]:
+        """Collect what is raised inside; problems without a place get `span`."""
+        try:
+            yield
+        except self.kind as error:
+            self.problems += [Problem(p.message, p.span or span, p.hint) for p in error.problems]
+
+    def check(self) -> None:
+        """Raise what was collected."""
+        if self.problems:
+            raise self.kind(self.problems)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _by_level(weights: Any, graph: ModelGraph) -> Mapping[str, Any]:
+    if weights is None:
+        return {}
+    if not isinstance(weights, Mapping):
+        return {ROW: weights}
+    known = [ROW, *(level.name for level in graph.levels)]
+    unknown = [key for key in weights if key not in known]
+    if unknown:
+        raise DataError(
+            Problem(
+                f"weights are given for {key!r}, but the levels are {', '.join(known)}",
+                None,
+                nearest(str(key), known),
+            )
+            for key in unknown
+        )
+    return {key: value for key, value in weights.items() if value is not None}
+
+
+def _everything(graph: ModelGraph) -> Iterator[Any]:
+    """Yield whatever names columns, each with its place in the text."""
+    for response in graph.responses:
+        for factor in response.form.factors:
+            yield Term((factor,), response.span)
+        for model in response.predictors:
+            yield from model.terms
+            for offset in model.offsets:
+                yield Term((offset,), model.span)
+    for block in graph.blocks:
+        yield from block.terms
+    for level in graph.levels:
+        yield level.group
+
+
+def _items(graph: ModelGraph, response: Response) -> list[Term | str]:
+    """Return the terms and offsets whose columns a row must have to enter the likelihood of `response`."""
+    items: list[Term | str] = []
+    for model in response.predictors:
+        items += model.terms
+        items += model.offsets
+    for block in graph.blocks:
+        if any(name == response.name for name, _ in block.members):
+            items += block.terms
+    return items
+
+
+def _families(graph: ModelGraph) -> list[Family]:
+    found: list[Family] = []
+    problems: list[Problem] = []
+    kind: type[GlammError] = DataError
+    for response in graph.responses:
+        try:
+            family = registry.family(response.family)
+        except GlammError as error:
+            kind = type(error)
+            span = response.family.span
+            fresh = [Problem(p.message, p.span or span, p.hint) for p in error.problems]
+            problems += [p for p in fresh if p.message not in {q.message for q in problems}]
+            continue
+        found.append(family)
+        given = len(response.form.factors)
+        expected = family.responses.get(response.form.call)
+        if expected != given:
+            forms = [
+                f"{call}() of {n} columns" if call else "a column" for call, n in family.responses.items()
+            ]
+            written = f"{response.form.call}() of {given} columns" if response.form.call else "a column"
+            problems.append(
+                Problem(
+                    f"the family {family.name!r} takes {' or '.join(forms)}, not {written}", response.span
+                )
+            )
+    if problems:
+        raise kind(problems)
+    return found
+
+
+def _union(parts: list[Index], n_rows: int) -> Index:
+    first = parts[0]
+    if all(len(part) == len(first) and np.array_equal(part, first) for part in parts[1:]):
+        return first
+    used = np.zeros(n_rows, dtype=bool)
+    for part in parts:
+        used[part] = True
+    return np.flatnonzero(used)
+
+
+def _enough_clusters(tree: ClusterTree) -> None:
+    problems = [
+        Problem(
+            f"the group {found.level.name!r} has one cluster, but a random effect needs at least two",
+            found.level.group.span,
+        )
+        for found in tree.levels
+        if len(found.labels) < 2
+    ]
+    if problems:
+        raise DataError(problems)
+
+
+def _observe(
+    response: Response, family: Family, selection: Selection, table: Table, tree: ClusterTree, weights: Any
+) -> Observed:
+    """Return the values of a response in the order of the plan."""
+    rows, cluster = tree.rows, tree.cluster
+    if len(selection.rows) != len(rows):
+        used = np.zeros(table.n_rows, dtype=bool)
+        used[selection.rows] = True
+        kept = used[rows]
+        rows, cluster = rows[kept], np.ascontiguousarray(cluster[kept])
+    in_order = len(rows) == table.n_rows and bool(np.all(rows[:-1] < rows[1:]))
+    chosen = None if in_order else rows
+    columns = table.response(response.form, chosen)
+    try:
+        encoded = family.encode(response.form.call, columns)
+    except ResponseError as error:
+        row = "" if error.row is None else f" in {table.name_row(error.row, chosen)}"
+        raise DataError(Problem(f"{error}{row}", response.span)) from None
+    encoded = Encoded(np.ascontiguousarray(encoded.y, dtype=np.float64), encoded.categories)
+    weight = None if weights is None else table.weights(weights, chosen)
+    return Observed(response, family, encoded, rows, chosen, cluster, weight)
+
+
+def _levels(tree: ClusterTree, assembly: Assembly) -> tuple[tuple[LevelPlan, ...], tuple[LevelLayout, ...]]:
+    factors = assembly.factors()
+    if not tree.levels:
+        plan = LevelPlan(len(tree.rows), None, None, np.zeros((0, 0), dtype=np.intp))
+        return (plan,), (LevelLayout("", None, (), ()),)
+    plans = tuple(
+        LevelPlan(len(found.labels), found.parent, found.weight, factor.index)
+        for found, factor in zip(tree.levels, factors, strict=True)
+    )
+    layouts = tuple(
+        LevelLayout(found.level.name, found.level.group, found.labels, factor.latents)
+        for found, factor in zip(tree.levels, factors, strict=True)
+    )
+    return plans, layouts
+
+
+def _messages(graph: ModelGraph, table: Table, selections: list[Selection]) -> tuple[str, ...]:
+    found = []
+    for response, selection in zip(graph.responses, selections, strict=True):
+        left = table.n_rows - len(selection.rows)
+        if left:
+            listed = ", ".join(f"{name} in {count}" for name, count in selection.columns.items() if count)
+            found.append(
+                f"{response.name}: {left} of {table.n_rows} rows left out for missing values ({listed})"
+            )
+    return tuple(found)
