@@ -16,7 +16,7 @@ from formulaic.parser.types import Factor, Term
 from formulaic.transforms import TRANSFORMS
 from numpy.typing import NDArray
 
-__all__ = ["TRANSFORMS", "Coded", "NonFinite", "Unseen", "apply", "encode"]
+__all__ = ["TRANSFORMS", "Coded", "NonFiniteError", "UnseenError", "apply", "encode", "structure"]
 
 Array = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Coded:
         self.first = first
 
 
-class NonFinite(Exception):
+class NonFiniteError(Exception):
     """A factor is not finite at a row."""
 
     def __init__(self, factor: str, row: int) -> None:
@@ -39,7 +39,7 @@ class NonFinite(Exception):
         self.row = row
 
 
-class Unseen(Exception):
+class UnseenError(Exception):
     """A factor has a level that the coding does not know."""
 
     def __init__(self, factor: str, row: int, level: Any, known: Sequence[Any]) -> None:
@@ -79,15 +79,51 @@ def encode(
     """
     made = [Term([Factor("1", eval_method="literal")])] if intercept else []
     for term in terms:
-        made.append(
-            Term([Factor(text, eval_method="lookup" if plain else "python") for text, plain in term])
-        )
+        made.append(Term([Factor(text, eval_method="lookup" if plain else "python") for text, plain in term]))
     formula = SimpleFormula(made, _ordering="none")
     spec = ModelSpec(formula=formula, na_action="ignore", output="pandas")
     matrix, spec = _materialize(spec, frame, functions)
     first = 1 if intercept and drop_intercept else 0
     names = tuple("1" if name == "Intercept" else str(name) for name in spec.column_names)[first:]
     return np.ascontiguousarray(matrix[:, first:]), Coded(spec, names, first)
+
+
+def structure(
+    terms: Sequence[Sequence[str]], levels: Mapping[str, Sequence[Any]], *, intercept: bool
+) -> list[list[list[tuple[str, bool]]]]:
+    """Return how the factors of plain terms are coded so that the columns are independent.
+
+    Parameters
+    ----------
+    terms : sequence of terms, each a sequence of column names
+    levels : mapping
+        Levels of the columns that have any.
+    intercept : bool
+
+    Returns
+    -------
+    list
+        For each term (the intercept first, if there is one) its products; a product is a list of
+        (column, whether its first level is left out).
+    """
+    # The coding depends on the levels, not on the rows: a frame with one row a level is enough.
+    length = max((len(known) for known in levels.values()), default=1)
+    names = dict.fromkeys(name for term in terms for name in term)
+    frame = pd.DataFrame(
+        {
+            name: pd.Categorical.from_codes(np.arange(length) % len(levels[name]), pd.Index(levels[name]))
+            if name in levels
+            else np.ones(length)
+            for name in names
+        }
+    )
+    plain = [[(name, True) for name in term] for term in terms]
+    _, coded = encode(plain, frame, {}, intercept=intercept, drop_intercept=False)
+    assert coded.spec.structure is not None
+    return [
+        [[(f.factor.expr, bool(f.reduced)) for f in scoped.factors] for scoped in entry.scoped_terms]
+        for entry in coded.spec.structure
+    ]
 
 
 def apply(coded: Coded, frame: pd.DataFrame, functions: Mapping[str, Any]) -> Array:
@@ -119,7 +155,7 @@ def _materialize(
     if not np.isfinite(matrix).all():
         _raise_non_finite(materializer)
         row, column = np.argwhere(~np.isfinite(matrix))[0]
-        raise NonFinite(str(made.columns[column]), int(row))
+        raise NonFiniteError(str(made.columns[column]), int(row))
     return matrix, made.model_spec
 
 
@@ -132,7 +168,7 @@ def _raise_non_finite(materializer: PandasMaterializer) -> None:
             numbers = np.asarray(column)
             if numbers.ndim and numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
                 finite = np.isfinite(numbers).reshape(len(numbers), -1).all(axis=1)
-                raise NonFinite(text, int(np.argmin(finite)))
+                raise NonFiniteError(text, int(np.argmin(finite)))
 
 
 def _unseen(spec: ModelSpec, materializer: PandasMaterializer) -> Exception:
@@ -145,5 +181,5 @@ def _unseen(spec: ModelSpec, materializer: PandasMaterializer) -> Exception:
         outside = ~values.isin(known).to_numpy()
         if outside.any():
             row = int(np.argmax(outside))
-            return Unseen(text, row, values.iloc[row], list(known))
+            return UnseenError(text, row, values.iloc[row], list(known))
     return ValueError("a factor has a level that was not there when its coding was made")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from glamm.data.expressions import FUNCTIONS, Expression, Rows, first_non_finite, read, series
 from glamm.data.fields import Field, used_levels
+from glamm.data.products import Product, dummies, fill, hierarchical
 from glamm.data.store import Store
 from glamm.errors import DataError, Problem
 from glamm.graph.model import Term
@@ -23,7 +24,6 @@ __all__ = ["Design", "DesignSpec", "Offset", "OffsetSpec", "complete", "make_des
 
 Array = NDArray[np.float64]
 
-BLOCK = 4096
 MOST_LEVELS = 5000
 SOME_LEVELS = 50
 
@@ -49,15 +49,15 @@ class DesignSpec:
         Names of the columns.
     columns : tuple of ColumnSpec
         Columns of data it needs.
-    products : tuple of tuple of str
-        For each design column the data columns it is a product of, where that is all there is to it.
+    products : tuple of Product
+        For each design column the data columns and dummies it is a product of, where that is all.
     coded : Coded or None
-        Everything else: the state of factor codings and transforms.
+        The state of transforms and of codings that the formula asks for, where there are any.
     """
 
     names: tuple[str, ...]
     columns: tuple[ColumnSpec, ...]
-    products: tuple[tuple[str, ...], ...]
+    products: tuple[Product, ...]
     coded: Coded | None
 
     def apply(self, newdata: Store, rows: Rows = None) -> Array:
@@ -79,15 +79,21 @@ class DesignSpec:
                 present &= ~(missing if rows is None else missing[rows])
         whole = bool(present.all())
         kept: Rows = rows if whole else np.flatnonzero(present) if rows is None else rows[present]
-        if self.coded is None:
-            matrix = _products(self.products, newdata, kept)
-        else:
-            matrix = self._recode(newdata, kept)
+        matrix = self._fill(newdata, kept) if self.coded is None else self._recode(newdata, kept)
         if whole:
             return matrix
         filled = np.full((length, len(self.names)), np.nan)
         filled[present] = matrix
         return filled
+
+    def _fill(self, store: Store, rows: Rows) -> Array:
+        values = {
+            c.name: _codes(c, store.field(c.name), store, rows)
+            if c.kind == "label"
+            else _finite(c.name, store, rows)
+            for c in self.columns
+        }
+        return fill(self.products, values, store.n_rows if rows is None else len(rows))
 
     def _recode(self, store: Store, rows: Rows) -> Array:
         from glamm.data.coding import apply  # loads formulaic: only where a design needs it
@@ -150,12 +156,12 @@ class _explained:  # noqa: N801  (a context manager reads as a word)
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from glamm.data.coding import NonFinite, Unseen  # loads formulaic, as its user did before
+        from glamm.data.coding import NonFiniteError, UnseenError  # loads formulaic, as its user did before
 
-        if isinstance(error, NonFinite):
+        if isinstance(error, NonFiniteError):
             row = self.store.name_row(error.row, self.rows)
             raise DataError(f"{error.factor!r} is not finite in {row}") from None
-        if isinstance(error, Unseen):
+        if isinstance(error, UnseenError):
             row = self.store.name_row(error.row, self.rows)
             raise _unseen(error.factor, error.level, error.known, row) from None
         if isinstance(error, (ValueError, TypeError, ArithmeticError, LookupError)):
@@ -170,28 +176,37 @@ def _unseen(column: str, level: Any, known: Sequence[Any], row: str) -> DataErro
     )
 
 
-def _as_before(spec: ColumnSpec, field: Field, store: Store, rows: Rows) -> pd.Series:
-    """Return a column of new data in the form the design was made with."""
-    if spec.kind != "label":
-        if field.kind == "label":
-            raise DataError(f"the column {spec.name!r} held numbers in the fit and holds labels here")
-        return series(field, rows, spec.exact)
+def _codes(spec: ColumnSpec, field: Field, store: Store, rows: Rows) -> NDArray[np.intp]:
+    """Return the codes of a column of new data in the levels the design was made with."""
     if field.kind == "label":
         codes, levels = used_levels(field, rows)
+        if levels == spec.levels:
+            return codes
     else:
         values = field.values if rows is None else field.values[rows]
-        levels, codes = np.unique(values, return_inverse=True)
+        distinct, codes = np.unique(values, return_inverse=True)
+        levels = tuple(distinct.tolist())
     known = {str(level): code for code, level in enumerate(spec.levels)}
     known.update((level, code) for code, level in enumerate(spec.levels))
     place = np.array([known.get(level, known.get(str(level), -1)) for level in levels], dtype=np.intp)
-    new = place[codes]
+    new: NDArray[np.intp] = place[codes]
     if len(new) and new.min() < 0:
         row = int(np.argmax(new < 0))
         raise _unseen(spec.name, levels[codes[row]], spec.levels, store.name_row(row, rows))
-    return pd.Series(pd.Categorical.from_codes(new, pd.Index(spec.levels), ordered=spec.ordered))
+    return new
 
 
-def _numbers(name: str, store: Store, rows: Rows) -> NDArray[Any]:
+def _as_before(spec: ColumnSpec, field: Field, store: Store, rows: Rows) -> pd.Series:
+    """Return a column of new data in the form the design was made with."""
+    if spec.kind == "label":
+        codes = _codes(spec, field, store, rows)
+        return pd.Series(pd.Categorical.from_codes(codes, pd.Index(spec.levels), ordered=spec.ordered))
+    if field.kind == "label":
+        raise DataError(f"the column {spec.name!r} held numbers in the fit and holds labels here")
+    return series(field, rows, spec.exact)
+
+
+def _finite(name: str, store: Store, rows: Rows) -> NDArray[Any]:
     """Return a column of numbers or flags at `rows`, checked to be finite."""
     field = store.field(name)
     if field.kind == "label":
@@ -204,21 +219,24 @@ def _numbers(name: str, store: Store, rows: Rows) -> NDArray[Any]:
     return values
 
 
-def _products(products: Sequence[tuple[str, ...]], store: Store, rows: Rows) -> Array:
-    """Return columns that are products of data columns, shape (n, p), C order."""
-    length = store.n_rows if rows is None else len(rows)
-    used = dict.fromkeys(name for factors in products for name in factors)
-    values = {name: _numbers(name, store, rows) for name in used}
-    matrix = np.empty((length, len(products)))
-    # Block by block, so that the rows written column by column stay in the cache.
-    for start in range(0, length, BLOCK):
-        block = slice(start, min(start + BLOCK, length))
-        for place, factors in enumerate(products):
-            out = matrix[block, place]
-            out[:] = values[factors[0]][block] if factors else 1.0
-            for name in factors[1:]:
-                out *= values[name][block]
-    return matrix
+def _products(
+    terms: Sequence[Sequence[Expression]], columns: Sequence[ColumnSpec], coded_as: bool, intercept: bool
+) -> tuple[tuple[str, ...], tuple[Product, ...]]:
+    """Return names and products of a design without transforms."""
+    levels = {c.name: c.levels for c in columns if c.kind == "label"}
+    plain = [tuple(str(e.column) for e in term) for term in terms]
+    made = hierarchical(plain, coded_as, levels)
+    if made is None:
+        # Loads formulaic, which takes a third of a second: only where a design needs it.
+        from glamm.data.coding import structure
+
+        made = []
+        for entry in structure(plain, levels, intercept=coded_as):
+            for factors in entry:
+                made += dummies(factors, levels) if factors else [("1", ())]
+    if coded_as and not intercept:
+        made = [column for column in made if column[1]]
+    return tuple(name for name, _ in made), tuple(parts for _, parts in made)
 
 
 def _distinct(terms: Sequence[Term], store: Store) -> list[list[Expression]]:
@@ -261,7 +279,7 @@ def make_design(
         if missing is not None and (missing if rows is None else missing[rows]).any():
             row = int(np.argmax(missing if rows is None else missing[rows]))
             raise DataError(f"the column {name!r} is missing in {store.name_row(row, rows)}")
-    plain = all(e.column is not None and store.field(e.column).kind != "label" for t in factors for e in t)
+    plain = all(e.column is not None for term in factors for e in term)
     exact = {name for term in factors for e in term for name in e.exact}
     columns = []
     for name in used:
@@ -270,13 +288,9 @@ def make_design(
         _refuse_many(name, len(levels), store.n_rows if rows is None else len(rows))
         columns.append(ColumnSpec(name, field.kind, levels, field.ordered, name in exact))
     if plain:
-        # Numbers and their products need no coding, and formulaic takes ten times as long over them.
-        products = tuple(tuple(str(e.column) for e in term) for term in factors)
-        names = tuple(":".join(term) for term in products)
-        if intercept:
-            products, names = ((), *products), ("1", *names)
-        matrix = _products(products, store, rows)
-        return Design(matrix, names, DesignSpec(names, tuple(columns), products, None))
+        names, products = _products(factors, columns, intercept or as_if_intercept, intercept)
+        spec = DesignSpec(names, tuple(columns), products, None)
+        return Design(spec.apply(store, rows), names, spec)
     from glamm.data.coding import encode  # loads formulaic: only where a design needs it
 
     length = store.n_rows if rows is None else len(rows)

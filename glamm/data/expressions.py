@@ -29,17 +29,11 @@ def _same(values: Any) -> Any:
     return values
 
 
-FUNCTIONS: Mapping[str, Any] = {
-    "np": np,
-    "I": _same,
-    **{
-        name: getattr(np, name)
-        for name in (
-            "abs arctan ceil cos cosh exp expm1 floor log log10 log1p log2 maximum minimum round sign sin "
-            "sinh sqrt tan tanh where"
-        ).split()
-    },
-}
+_NUMPY = (
+    *("abs", "arctan", "ceil", "cos", "cosh", "exp", "expm1", "floor", "log", "log10", "log1p", "log2"),
+    *("maximum", "minimum", "round", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "where"),
+)
+FUNCTIONS: Mapping[str, Any] = {"np": np, "I": _same, **{name: getattr(np, name) for name in _NUMPY}}
 
 # Strings and quoted names, inside which nothing is rewritten.
 _QUOTED = re.compile(r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`)")
@@ -107,6 +101,30 @@ def _unknown(name: str, called: bool, store: Store, span: Span | None) -> Proble
     return Problem(f"unknown function {name!r}", span, nearest(name, functions))
 
 
+def _python(text: str) -> tuple[str, str, dict[str, str]]:
+    """Return `text` with ``**`` for ``^``, that with identifiers for quoted names, and their meaning."""
+    aliases: dict[str, str] = {}
+    kept, python = [], []
+    for piece in _QUOTED.split(text):
+        if piece.startswith("`"):
+            alias = f"_quoted_{len(aliases)}"
+            aliases[alias] = piece[1:-1]
+            kept.append(piece)
+            python.append(alias)
+        else:
+            plain = piece if piece[:1] in ("'", '"') else piece.replace("^", "**")
+            kept.append(plain)
+            python.append(plain)
+    return "".join(kept), "".join(python), aliases
+
+
+def _whole(tree: ast.Expression) -> Iterator[str]:
+    """Yield the names inside ``C()`` and ``hashed()``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("C", "hashed"):
+            yield from (name for name, called in _names(node) if not called)
+
+
 def read(text: str, store: Store, span: Span | None = None) -> Expression:
     """Return `text` as an expression over the columns of `store`.
 
@@ -119,50 +137,26 @@ def read(text: str, store: Store, span: Span | None = None) -> Expression:
         text = text[1:-1].strip()
     if re.fullmatch(r"`[^`]+`", text):
         name = text[1:-1]
-        unknown = () if name in store else (store.no_column(name, span),)
-        return Expression(text, name, (name,), unknown)
-    aliases: dict[str, str] = {}
-    kept, python = [], []
-    for piece in _QUOTED.split(text):
-        if piece.startswith("`"):
-            alias = f"_quoted_{len(aliases)}"
-            aliases[alias] = piece[1:-1]
-            kept.append(piece)
-            python.append(alias)
-        else:
-            piece = piece if piece[:1] in ("'", '"') else piece.replace("^", "**")
-            kept.append(piece)
-            python.append(piece)
+        return Expression(text, name, (name,), () if name in store else (store.no_column(name, span),))
+    text, python, aliases = _python(text)
     try:
-        tree = ast.parse("".join(python), mode="eval")
-    except SyntaxError as error:
-        problem = Problem(f"cannot read the expression {text!r}: {error.msg}", span)
-        return Expression(text, None, (), (problem,))
+        tree = ast.parse(python, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        return Expression(text, None, (), (Problem(f"cannot read the expression {text!r}: {said}", span),))
     columns: dict[str, None] = {}
     unknown: dict[str, Problem] = {}
     for name, called in _names(tree):
         column = aliases.get(name, name)
         if column in store and not called:
             columns[column] = None
-        elif name in aliases:
-            unknown[column] = store.no_column(column, span)
-        else:
-            problem = _unknown(name, called, store, span)
-            if problem is not None:
-                unknown[name] = problem
-    exact = {
-        aliases.get(name, name): None
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("C", "hashed")
-        for name, called in _names(node)
-        if not called
-    }
-    plain = None
-    if isinstance(tree.body, ast.Name) and not unknown:
-        plain = next(iter(columns), None)
-    return Expression(
-        "".join(kept), plain, tuple(columns), tuple(unknown.values()), tree, aliases, tuple(exact)
-    )
+            continue
+        problem = store.no_column(column, span) if name in aliases else _unknown(name, called, store, span)
+        if problem is not None:
+            unknown[column] = problem
+    plain = next(iter(columns), None) if isinstance(tree.body, ast.Name) and not unknown else None
+    exact = tuple(dict.fromkeys(aliases.get(name, name) for name in _whole(tree)))
+    return Expression(text, plain, tuple(columns), tuple(unknown.values()), tree, aliases, exact)
 
 
 def check(expression: Expression) -> Expression:
@@ -215,8 +209,8 @@ def evaluate(text: str, store: Store, rows: Rows = None) -> Field:
         field = store.field(expression.column)
         missing = field.missing if field.missing is None or rows is None else field.missing[rows]
         if missing is not None and missing.any():
-            row = store.name_row(int(np.argmax(missing)), rows)
-            raise DataError(f"the column {expression.column!r} is missing in {row}")
+            where = store.name_row(int(np.argmax(missing)), rows)
+            raise DataError(f"the column {expression.column!r} is missing in {where}")
         if field.kind == "label":
             codes, levels = used_levels(field, rows)
             return Field(text, "label", codes, None, levels, field.ordered)

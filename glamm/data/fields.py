@@ -90,7 +90,9 @@ def _of_objects(name: str, values: Values) -> Field:
         try:
             return _number(name, filled.astype(np.int64 if whole else np.float64), _or_none(missing))
         except OverflowError:
-            return _label(name, np.where(missing, None, values.astype(str)))
+            text = values.astype(str).astype(object)
+            text[missing] = None
+            return _label(name, text)
     if kind == "decimal":
         raise describe_refusal(name, "decimals", "convert it to float")
     if kind in ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period"):

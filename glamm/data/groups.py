@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,7 @@ def _column_codes(field: Field, store: Store, rows: Rows, factor: GroupFactor) -
         codes, distinct = _number_codes(values.astype(np.int64))
         return codes, [("False", "True")[i] for i in distinct]
     codes, distinct = _number_codes(values)
-    if distinct.dtype.kind == "f" and np.all(np.isfinite(distinct)) and np.all(distinct == np.floor(distinct)):
-        return codes, [int(value) for value in distinct.tolist()]
-    return codes, distinct.tolist()
+    return codes, [_plain(value) for value in distinct.tolist()]
 
 
 def make_group(store: Store, factor: GroupFactor, rows: Rows = None) -> tuple[Codes, list[Any]]:
@@ -132,7 +131,7 @@ def nest(codes: Sequence[Codes]) -> Nesting | Crossing:
     # stands for `a` and then `a:b`.
     order = sorted(range(len(codes)), key=lambda i: (-counts[i], -i))
     parents: list[Codes | None] = []
-    for lower, upper in zip(order, order[1:], strict=False):
+    for lower, upper in pairwise(order):
         parent = np.zeros(counts[lower], dtype=np.intp)
         parent[codes[lower]] = codes[upper]
         strays = parent[codes[lower]] != codes[upper]
