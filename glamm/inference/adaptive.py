@@ -1,0 +1,169 @@
+"""How many quadrature points are enough: rules compared with the next finer one."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import Plan
+from glamm.errors import FitError
+from glamm.inference.optimize import Search
+from glamm.inference.options import AdaptiveQuadrature
+
+Array = NDArray[np.float64]
+
+__all__ = ["Comparison", "Ladder", "compare", "settle"]
+
+LADDERS: dict[int, tuple[int, ...]] = {
+    1: (7, 11, 15, 21, 31, 51, 75, 101, 151),
+    2: (5, 7, 9, 11, 15, 21, 31, 41),
+    3: (5, 7, 9, 11, 15, 21),
+    4: (3, 5, 7, 9, 11),
+    5: (3, 5, 7),
+}
+"""Points of a dimension to try, by number of latent variables met by one unit."""
+
+MANY = (3, 5)
+
+NODES = 30_000
+"""Most nodes of one unit."""
+
+WORK = 4e9
+"""Most nodes times units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Numbers of points that ``"auto"`` goes through.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Latent variables of each level.
+    rungs : tuple of int
+    units : int
+        Response units.
+    limit : int or None
+        Largest number of points the user allows.
+    """
+
+    sizes: tuple[int, ...]
+    rungs: tuple[int, ...]
+    units: int
+    limit: int | None
+
+    @classmethod
+    def of(cls, plan: Plan, options: AdaptiveQuadrature) -> Ladder:
+        """Return the ladder of a plan."""
+        sizes = tuple(level.factor.shape[0] for level in plan.levels)
+        units = sum(response.cluster.shape[0] for response in plan.responses)
+        return cls(sizes, LADDERS.get(max(sum(sizes), 1), MANY), units, options.max_points)
+
+    def first(self) -> tuple[int, ...]:
+        """Return the rule to start with."""
+        rung = self.rungs[0] if self.limit is None else min(self.rungs[0], self.limit)
+        return tuple(rung if q else 1 for q in self.sizes)
+
+    def given(self, points: object) -> tuple[int, ...]:
+        """Return the rule that a user's number of points means."""
+        if isinstance(points, tuple):
+            if len(points) != len(self.sizes):
+                raise FitError(f"points={points}: expected {len(self.sizes)} numbers, one for each level")
+            return tuple(k if q else 1 for k, q in zip(points, self.sizes, strict=True))
+        assert isinstance(points, int)
+        return tuple(points if q else 1 for q in self.sizes)
+
+    def finer(self, points: int) -> int:
+        """Return the next number of points; beyond the last rung about half as many again."""
+        place = bisect_right(self.rungs, points)
+        if points < self.rungs[0]:
+            return 3 if points == 1 else points + 2
+        return self.rungs[place] if place < len(self.rungs) else points + 2 * (points // 4 + 1)
+
+    def raised(self, points: tuple[int, ...], level: int | None = None) -> tuple[int, ...]:
+        """Return the rule with more points at one level, or at all."""
+        return tuple(
+            self.finer(k) if q and level in (None, at) else k
+            for at, (k, q) in enumerate(zip(points, self.sizes, strict=True))
+        )
+
+    def affordable(self, points: tuple[int, ...]) -> bool:
+        """Return whether a fit may use the rule."""
+        nodes = float(np.prod([float(k) ** q for k, q in zip(points, self.sizes, strict=True)]))
+        top = self.rungs[-1] if self.limit is None else self.limit
+        return nodes <= NODES and nodes * self.units <= WORK and max(points, default=1) <= top
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """A rule against a finer one at the same theta.
+
+    Attributes
+    ----------
+    points : tuple of int
+        The finer rule.
+    loglik : float
+        Change of the log-likelihood.
+    gradient : ndarray, shape (P,)
+        Change of the gradient.
+    """
+
+    points: tuple[int, ...]
+    loglik: float
+    gradient: Array
+
+    def estimates(self, covariance: Array) -> float:
+        """Return the change of the estimates that one Newton step predicts, largest in standard errors."""
+        kept = np.flatnonzero(np.diagonal(covariance) > 0.0)
+        if not kept.size:
+            return 0.0
+        if not np.isfinite(self.gradient).all():
+            return float("inf")
+        within = covariance[np.ix_(kept, kept)]
+        step = within @ self.gradient[kept]
+        return float(np.max(np.abs(step) / np.sqrt(np.diagonal(within))))
+
+
+def settle(
+    objective: Any, theta: Array, ladder: Ladder, tolerance: float
+) -> Any:
+    """Return the objective with enough points that the log-likelihood at `theta` no longer moves.
+
+    Every level is tried on its own. The sum of cluster log-likelihoods must not move, nor may
+    their changes be large and merely cancel.
+    """
+    base = objective.cluster_logliks(theta)
+    while True:
+        coarse: list[tuple[int, Any, Array]] = []
+        for level, q in enumerate(ladder.sizes):
+            points = ladder.raised(objective.points, level)
+            if not q or not ladder.affordable(points):
+                continue
+            trial = objective.with_points(points)
+            values = trial.cluster_logliks(theta)
+            change = values - base
+            if not abs(change.sum()) <= tolerance or not np.linalg.norm(change) <= tolerance:
+                coarse.append((level, trial, values))
+        if not coarse:
+            return objective
+        if len(coarse) == 1:
+            _, objective, base = coarse[0]
+            continue
+        points = objective.points
+        for level, _, _ in coarse:
+            raised = ladder.raised(points, level)
+            points = raised if ladder.affordable(raised) else points
+        objective = objective.with_points(points)
+        base = objective.cluster_logliks(theta)
+
+
+def compare(objective: Any, search: Search, ladder: Ladder) -> Comparison:
+    """Return how the log-likelihood and its gradient change with the next finer rule."""
+    points = ladder.raised(objective.points)
+    loglik, gradient = objective.with_points(points).value_and_gradient(search.theta)
+    search.evaluations += 1
+    return Comparison(points, abs(loglik - search.loglik), gradient - search.gradient)

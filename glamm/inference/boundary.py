@@ -1,0 +1,114 @@
+"""Latent covariance matrices at the boundary: zero diagonal entries of their Cholesky factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.inference.optimize import Scales, Search, Smooth
+from glamm.inference.status import Missing
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["Boundary", "canonical", "find_boundary", "settle_boundary"]
+
+SMALL = 0.05
+"""Diagonal entry, in its unit, below which zero is tried in its place."""
+
+ZERO = 1e-4
+"""Diagonal entry, in its unit, that counts as zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Parameters at the boundary.
+
+    Attributes
+    ----------
+    zero : tuple of int
+        Diagonal entries of Cholesky factors that are zero.
+    missing : tuple of (int, Missing)
+        Those, and the entries that lose their meaning with them.
+    """
+
+    zero: tuple[int, ...]
+    missing: tuple[tuple[int, Missing], ...]
+
+
+def canonical(theta: Array, factors: tuple[Index, ...], unit: Array) -> Array:
+    """Return theta with each Cholesky factor as the one with diagonal >= 0 of the same covariance matrix.
+
+    The columns of diagonal entries that are zero become zero too. A factor whose pattern of fixed zeros
+    does not survive that only has the signs of its columns changed.
+    """
+    theta = theta.copy()
+    for factor in factors:
+        q = factor.shape[0]
+        free = factor >= 0
+        given = np.where(free, theta[factor], 0.0)
+        psi = given @ given.T
+        lower = np.zeros((q, q))
+        for k in range(q):
+            own = psi[k, k] - lower[k, :k] @ lower[k, :k]
+            limit = (ZERO * unit[factor[k, k]]) ** 2 if free[k, k] else 0.0
+            if own > limit:
+                lower[k, k] = np.sqrt(own)
+                lower[k + 1 :, k] = (psi[k + 1 :, k] - lower[k + 1 :, :k] @ lower[k, :k]) / lower[k, k]
+        if np.abs(lower[~free]).max(initial=0.0) > 1e-9 * np.abs(lower).max(initial=0.0):
+            lower = given * np.where(np.diagonal(given) < 0.0, -1.0, 1.0)
+        theta[factor[free]] = lower[free]
+    return theta
+
+
+def find_boundary(theta: Array, factors: tuple[Index, ...], unit: Array) -> Boundary:
+    """Return what is at the boundary at a canonical `theta`."""
+    zero: list[int] = []
+    missing: dict[int, Missing] = {}
+    for factor in factors:
+        for k in range(factor.shape[0]):
+            own = int(factor[k, k])
+            if own < 0 or abs(theta[own]) > ZERO * unit[own]:
+                continue
+            zero.append(own)
+            missing[own] = Missing.BOUNDARY
+            row = [int(p) for p in factor[k, :k] if p >= 0]
+            if all(abs(theta[p]) <= ZERO * unit[p] for p in row):
+                missing.update((p, Missing.FLAT) for p in row)
+            missing.update((int(p), Missing.FLAT) for p in factor[k + 1 :, k] if p >= 0)
+    return Boundary(tuple(zero), tuple(sorted(missing.items())))
+
+
+def settle_boundary(
+    objective: Smooth, search: Search, scales: Scales, factors: tuple[Index, ...]
+) -> Boundary:
+    """Set small diagonal entries to zero where that costs no log-likelihood; make the factors canonical."""
+    slack = 1e-9 + 1e-14 * abs(search.loglik)
+    candidates = [
+        int(p)
+        for factor in factors
+        for p in np.diagonal(factor)
+        if p >= 0 and abs(search.theta[p]) <= SMALL * scales.unit[p]
+    ]
+    for k in candidates:
+        theta = search.theta.copy()
+        theta[k] = 0.0
+        _move(objective, search, theta, slack)
+    theta = canonical(search.theta, factors, scales.unit)
+    if not np.array_equal(theta, search.theta):
+        _move(objective, search, theta, np.inf)
+    return find_boundary(search.theta, factors, scales.unit)
+
+
+def _move(objective: Smooth, search: Search, theta: Array, slack: float) -> None:
+    """Move to `theta` unless it lowers the log-likelihood by more than `slack`."""
+    loglik, gradient = objective.value_and_gradient(theta)
+    search.evaluations += 1
+    if np.isfinite(loglik) and np.isfinite(gradient).all() and loglik >= search.loglik - slack:
+        objective.accept()
+        flipped = (np.sign(theta) * np.sign(search.theta) < 0.0) & (np.abs(theta + search.theta) == 0.0)
+        sign = np.where(flipped, -1.0, 1.0)
+        search.curvature = search.curvature * np.outer(sign, sign)
+        search.theta, search.loglik, search.gradient = theta, float(loglik), gradient

@@ -1,0 +1,313 @@
+"""Maximum likelihood of the fixed part alone: every linear predictor at once, damped Newton steps.
+
+The latent variables are left out, or enter as known offsets. Starting values need no more, and for a
+model without latent variables this is the fit itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import Plan, ResponsePlan
+from glamm.numdiff import pairs
+from glamm.protocols import Encoded
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["Derivatives", "FixedPart", "Term", "fit_fixed_part", "fixed_parts"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """Design of latent variables of one level in the linear predictor `predictor`; see `LoadingPlan`."""
+
+    predictor: int
+    level: int
+    design: Array
+    latent: Index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedPart:
+    """One response, ready for passes over its rows.
+
+    Attributes
+    ----------
+    response : ResponsePlan
+        Where it comes from.
+    y : ndarray, shape (n, ny)
+    weight : ndarray, shape (n,)
+        Product of the weights of a unit and of its clusters.
+    designs, coefficients, offsets : tuple
+        By predictor: ndarray (n, p), ndarray of intp (p,), ndarray (n,) or float.
+    channels : ndarray of intp, shape (n, K), or None
+    terms : tuple of Term
+    clusters : tuple of ndarray of intp, shape (n,)
+        Cluster of each unit, by level.
+    groups : tuple of (channel, predictor, rows)
+        Units whose channel is fed by the predictor.
+    """
+
+    response: ResponsePlan
+    y: Array
+    weight: Array
+    designs: tuple[Array, ...]
+    coefficients: tuple[Index, ...]
+    offsets: tuple[Array | float, ...]
+    channels: Index | None
+    terms: tuple[Term, ...]
+    clusters: tuple[Index, ...]
+    groups: tuple[tuple[int, int, slice | Index], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derivatives:
+    """Log-likelihood of a `FixedPart` and its weighted derivatives at some linear predictors.
+
+    Attributes
+    ----------
+    loglik : float
+    first : ndarray, shape (predictors, n)
+    curvature : ndarray, shape (predictors, n)
+        Negative second derivative of each unit in each of its predictors, not below zero.
+    second : list of ndarray, shape (n,)
+        Second derivatives in the channels, in the order of `glamm.numdiff.pairs`.
+    """
+
+    loglik: float
+    first: Array
+    curvature: Array
+    second: list[Array]
+
+
+def _rows_of(plan: Plan, response: ResponsePlan) -> tuple[list[Index], Array]:
+    """Return the cluster of each unit at each level, and the units' total weights."""
+    n = response.cluster.shape[0]
+    weight = np.ones(n) if response.weight is None else np.array(response.weight, dtype=float)
+    at = response.cluster
+    clusters = []
+    for level in plan.levels:
+        clusters.append(at)
+        if level.weight is not None:
+            weight *= level.weight[at]
+        if level.parent is not None:
+            at = level.parent[at]
+    return clusters, weight
+
+
+def _kept_clusters(plan: Plan, limit: int) -> NDArray[np.bool_] | None:
+    """Return a mask of evenly spaced top-level clusters that hold about `limit` units, or None for all."""
+    total = sum(response.cluster.shape[0] for response in plan.responses)
+    top = plan.levels[-1].clusters
+    keep = max(200, int(top * limit / max(total, 1)))
+    if total <= 2 * limit or keep >= top:
+        return None
+    mask = np.zeros(top, dtype=bool)
+    mask[np.linspace(0, top - 1, keep).astype(np.intp)] = True
+    return mask
+
+
+def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
+    """Return the responses of `plan`, of large data an even sample of whole clusters of `limit` units."""
+    kept = _kept_clusters(plan, limit)
+    parts = []
+    for response in plan.responses:
+        clusters, weight = _rows_of(plan, response)
+        rows: slice | Index = slice(None) if kept is None else np.flatnonzero(kept[clusters[-1]])
+        weight = weight[rows]
+        n = weight.shape[0]
+        channels = None if response.channels is None else response.channels[rows]
+        groups: list[tuple[int, int, slice | Index]] = []
+        if channels is None:
+            groups = [(k, k, slice(None)) for k in range(len(response.predictors))]
+        else:
+            for k in range(channels.shape[1]):
+                fed = channels[:, k]
+                groups += [(k, int(p), np.flatnonzero(fed == p)) for p in np.unique(fed) if p >= 0]
+        part = FixedPart(
+            response=response,
+            y=response.encoded.y[rows],
+            weight=weight,
+            designs=tuple(p.design[rows] for p in response.predictors),
+            coefficients=tuple(p.coefficient for p in response.predictors),
+            offsets=tuple(p.offset if np.ndim(p.offset) == 0 else p.offset[rows] for p in response.predictors),
+            channels=channels,
+            terms=tuple(
+                Term(k, loading.level, loading.design[rows], loading.latent)
+                for k, p in enumerate(response.predictors)
+                for loading in p.loadings
+            ),
+            clusters=tuple(c[rows] for c in clusters),
+            groups=tuple(groups),
+        )
+        if n:
+            parts.append(part)
+    return tuple(parts)
+
+
+def _intercept(design: Array) -> int | None:
+    """Return the position of a column of ones, or None."""
+    if not design.shape[0]:
+        return None
+    for column in np.flatnonzero((design[0] == 1.0) & (design[-1] == 1.0)):
+        if np.all(design[:, column] == 1.0):
+            return int(column)
+    return None
+
+
+def intercept_start(plan: Plan, parts: tuple[FixedPart, ...]) -> Array:
+    """Return `plan.start` with the families' own starting intercepts put in."""
+    theta = np.array(plan.start, dtype=float)
+    for part in parts:
+        encoded = Encoded(part.y, part.response.encoded.categories)
+        values = part.response.family.start(encoded, part.weight)
+        for design, coefficient, offset, value in zip(
+            part.designs, part.coefficients, part.offsets, values, strict=True
+        ):
+            column = _intercept(design)
+            if column is not None and np.isfinite(value):
+                theta[coefficient[column]] = value - float(np.mean(offset))
+    return theta
+
+
+def linear_predictors(part: FixedPart, theta: Array) -> Array:
+    """Return the fixed part of the linear predictors, shape (predictors, n)."""
+    nu = np.empty((len(part.designs), part.weight.shape[0]))
+    for k, (design, coefficient, offset) in enumerate(
+        zip(part.designs, part.coefficients, part.offsets, strict=True)
+    ):
+        nu[k] = design @ theta[coefficient] + offset
+    return nu
+
+
+def derivatives(part: FixedPart, nu: Array) -> Derivatives:
+    """Return log-likelihood and derivatives of `part` at the linear predictors `nu`, (predictors, n)."""
+    n = nu.shape[1]
+    if part.channels is None:
+        channels = [nu[k : k + 1] for k in range(nu.shape[0])]
+    else:
+        units = np.arange(n)
+        fed = part.channels
+        channels = [np.where(fed[:, k] >= 0, nu[fed[:, k], units], 0.0)[None] for k in range(fed.shape[1])]
+    with np.errstate(all="ignore"):
+        value, d1, d2 = part.response.family.block(part.y, channels, order=2)
+        loglik = float(np.broadcast_to(value[0], (1, n))[0] @ part.weight)
+    count = len(channels)
+    second = [np.broadcast_to(a, (1, n))[0] * part.weight for a in d2]
+    own = {k: second[p] for p, (k, m) in enumerate(pairs(count)) if k == m}
+    first = np.zeros_like(nu)
+    curvature = np.zeros_like(nu)
+    for k, predictor, rows in part.groups:
+        first[predictor, rows] += (np.broadcast_to(d1[k], (1, n))[0] * part.weight)[rows]
+        curvature[predictor, rows] += np.maximum(-own[k][rows], 0.0)
+    if not np.isfinite(loglik):
+        loglik = -np.inf
+    return Derivatives(loglik, first, curvature, second)
+
+
+def _normal_equations(part: FixedPart, at: Derivatives, gradient: Array, information: Array) -> None:
+    """Add the part's gradient and observed information in theta to `gradient` and `information`."""
+    for design, coefficient, first in zip(part.designs, part.coefficients, at.first, strict=True):
+        np.add.at(gradient, coefficient, first @ design)
+    position = {pair: p for p, pair in enumerate(pairs(_channel_count(part)))}
+    for k, a, rows in part.groups:
+        for m, b, others in part.groups:
+            if m < k:
+                continue
+            both = rows if part.channels is None else np.intersect1d(rows, others, assume_unique=True)
+            weight = -at.second[position[k, m]][both]
+            block = (part.designs[a][both] * weight[:, None]).T @ part.designs[b][both]
+            ca, cb = part.coefficients[a], part.coefficients[b]
+            np.add.at(information, np.ix_(ca, cb), block)
+            if m > k:
+                np.add.at(information, np.ix_(cb, ca), block.T)
+
+
+def _channel_count(part: FixedPart) -> int:
+    return len(part.designs) if part.channels is None else int(part.channels.shape[1])
+
+
+def newton_direction(information: Array, gradient: Array) -> Array:
+    """Return ``H^-1 g`` with curvatures of the wrong sign reversed and flat directions left alone."""
+    scale = np.sqrt(np.abs(np.diagonal(information)))
+    scale[~(scale > 0.0)] = 1.0
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    values = np.abs(values)
+    inverse = np.zeros_like(values)
+    steep = values > 1e-10 * values.max(initial=0.0)
+    inverse[steep] = 1.0 / values[steep]
+    step: Array = (vectors @ (inverse * (vectors.T @ (gradient / scale)))) / scale
+    return step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedFit:
+    """Fit of the fixed part: theta, derivatives by part, and the information in theta (zero outside it)."""
+
+    theta: Array
+    at: tuple[Derivatives, ...]
+    information: Array
+
+
+def _evaluate(parts: tuple[FixedPart, ...], theta: Array, extra: list[Array] | None) -> list[Derivatives]:
+    found = []
+    for r, part in enumerate(parts):
+        nu = linear_predictors(part, theta)
+        if extra is not None:
+            nu += extra[r]
+        found.append(derivatives(part, nu))
+    return found
+
+
+def fit_fixed_part(
+    parts: tuple[FixedPart, ...],
+    theta: Array,
+    extra: list[Array] | None = None,
+    *,
+    tolerance: float = 1e-4,
+    max_iterations: int = 25,
+) -> FixedFit:
+    """Return the maximum of the fixed part's log-likelihood from `theta`.
+
+    Where responses are separated the iterations end as soon as the gain falls below `tolerance`, which
+    keeps the coefficients of moderate size.
+
+    Parameters
+    ----------
+    parts : tuple of FixedPart
+    theta : ndarray, shape (P,)
+    extra : list of ndarray, shape (predictors, n), optional
+        Known parts of the linear predictors, by response.
+    tolerance : float
+        Newton decrement at which to stop.
+    max_iterations : int
+    """
+    size = theta.shape[0]
+    at = _evaluate(parts, theta, extra)
+    value = sum(d.loglik for d in at)
+    information = np.zeros((size, size))
+    for _ in range(max_iterations if np.isfinite(value) else 0):
+        gradient = np.zeros(size)
+        information = np.zeros((size, size))
+        for part, d in zip(parts, at, strict=True):
+            _normal_equations(part, d, gradient, information)
+        if not (np.isfinite(gradient).all() and np.isfinite(information).all()):
+            break
+        step = newton_direction(information, gradient)
+        gain = float(gradient @ step)
+        if gain < tolerance:
+            break
+        for _ in range(20):
+            trial = _evaluate(parts, theta + step, extra)
+            trial_value = sum(d.loglik for d in trial)
+            if trial_value >= value + 1e-4 * gain:
+                break
+            step, gain = 0.4 * step, 0.4 * gain
+        else:
+            break
+        theta, at, value = theta + step, trial, trial_value
+    return FixedFit(theta, tuple(at), information)

@@ -1,0 +1,414 @@
+"""The fit: starting values, climb, enough quadrature points, boundary, Newton finish, uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import Plan
+from glamm.errors import FitError
+from glamm.inference.adaptive import Comparison, Ladder, compare, settle
+from glamm.inference.boundary import Boundary, settle_boundary
+from glamm.inference.covariance import Uncertainty, observed_information, uncertainty
+from glamm.inference.objective import Objective
+from glamm.inference.optimize import Scales, Search, climb, newton_step, positive
+from glamm.inference.options import FitOptions
+from glamm.inference.progress import Iteration, Reporter
+from glamm.inference.starts import Start, starting_values
+from glamm.inference.status import Missing, Status
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["Optimum", "maximise"]
+
+ROUGH = 1e-2
+"""Decrement at which the number of points is first judged."""
+
+CLOSE = 1e-7
+"""Decrement at which quasi-Newton steps end and the observed information takes over."""
+
+MOVED = 1e-6
+"""Decrement by the observed information above which that is computed anew after its step."""
+
+MANY_CLUSTERS = 2000
+"""Top-level clusters from which one-sided differences are tried for the information."""
+
+TOLERABLE = 1e-2
+"""Integration error, of the log-likelihood and in standard errors, that leaves estimates usable."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Optimum:
+    """The end of a fit.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (P,)
+        Cholesky factors have diagonals >= 0.
+    loglik : float
+    gradient : ndarray, shape (P,)
+    information : ndarray, shape (P, P)
+        Observed information; NaN for parameters at a boundary and if the fit was interrupted.
+    covariance : ndarray, shape (P, P)
+        NaN for parameters in `missing`.
+    missing : tuple of (int, Missing)
+        Parameters without a standard error, and why.
+    boundary : tuple of int
+        Diagonal entries of Cholesky factors that are zero.
+    flat : tuple of ndarray, shape (P,)
+        Directions along which the log-likelihood does not change.
+    status : Status
+    trace : tuple of Iteration
+    iterations, evaluations : int
+        Accepted steps; evaluations of the log-likelihood with its gradient.
+    points : tuple of int
+        Quadrature points of a dimension, by level.
+    rule : {"auto", "fixed", "exact"}
+    integration_error : tuple of (float, float) or None
+        Change of the log-likelihood, and of the estimates in standard errors, with a finer rule; None
+        where it was not computed.
+    relative_gradient : float
+        Largest component of the gradient in units of its standard deviation.
+    condition : float
+        Condition number of the information scaled to a unit diagonal.
+    asymmetry : float
+        Relative asymmetry of the differenced information: its numerical error.
+    seconds : float
+    """
+
+    theta: Array
+    loglik: float
+    gradient: Array
+    information: Array
+    covariance: Array
+    missing: tuple[tuple[int, Missing], ...]
+    boundary: tuple[int, ...]
+    flat: tuple[Array, ...]
+    status: Status
+    trace: tuple[Iteration, ...]
+    iterations: int
+    evaluations: int
+    points: tuple[int, ...]
+    rule: str
+    integration_error: tuple[float, float] | None
+    relative_gradient: float
+    condition: float
+    asymmetry: float
+    seconds: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether the status is a success."""
+        return self.status.ok
+
+    @property
+    def standard_errors(self) -> Array:
+        """Standard errors, shape (P,); NaN for parameters in `missing`."""
+        with np.errstate(invalid="ignore"):
+            errors: Array = np.sqrt(np.diagonal(self.covariance))
+        return errors
+
+
+class _Fit:
+    """One fit on its way; `search` and `objective` always hold the best point so far."""
+
+    def __init__(self, plan: Plan, options: FitOptions, objective_type: Any) -> None:
+        self.plan = plan
+        self.options = options
+        self.ladder = Ladder.of(plan, options.integration)
+        self.factors = tuple(level.factor for level in plan.levels if level.factor.shape[0])
+        self.auto = options.integration.points == "auto"
+        points = self.ladder.first() if self.auto else self.ladder.given(options.integration.points)
+        self.objective = objective_type(plan, points, threads=options.threads)
+        self.rule = "auto" if self.auto else "fixed"
+        if self.objective.exact:
+            self.rule, self.auto = "exact", False
+            if set(self.objective.points) != {1}:
+                self.objective = objective_type(plan, (1,) * len(points), threads=options.threads)
+        self.reporter = Reporter(options.progress, options.optimizer.tol)
+        self.search = Search(np.array(plan.start), -np.inf, np.zeros(plan.n_parameters), np.eye(0))
+        self.scales = Scales(np.ones(plan.n_parameters), np.zeros(plan.n_parameters, dtype=bool))
+        self.boundary = Boundary((), ())
+        self.free = np.arange(plan.n_parameters)
+        self.information: Array | None = None
+        self.asymmetry = float("nan")
+        self.comparison: Comparison | None = None
+        self.status: Status | None = None
+
+    # ------------------------------------------------ steps of the fit
+
+    def run(self) -> None:
+        """Run the steps in order; an interruption ends them where they are."""
+        try:
+            if self._begin():
+                self._ascend()
+                self.boundary = settle_boundary(self.objective, self.search, self.scales, self.factors)
+                self._finish()
+                if self.rule == "fixed" and self.factors:
+                    self.comparison = compare(self.objective, self.search, self.ladder)
+        except KeyboardInterrupt:
+            self.status = Status.INTERRUPTED
+        finally:
+            self.reporter.close()
+
+    def _begin(self) -> bool:
+        """Find starting values and a first curvature; False if the log-likelihood exists at none."""
+        start = starting_values(self.plan, self.options.start)
+        capped = np.zeros(self.plan.n_parameters, dtype=bool)
+        for factor in self.factors:
+            capped[factor[factor >= 0]] = True
+        self.scales = Scales(start.unit, capped)
+        tries = [start.theta, self.plan.start]
+        if self.options.start is None:
+            tries.insert(1, np.where(capped, 0.3 * start.theta, start.theta))
+        for theta in tries:
+            loglik, gradient = self.objective.value_and_gradient(theta)
+            self.search.evaluations += 1
+            if np.isfinite(loglik) and np.isfinite(gradient).all():
+                self.objective.accept()
+                search = self.search
+                search.theta, search.loglik, search.gradient = np.array(theta), float(loglik), gradient
+                search.curvature = self._first_curvature(start)
+                return True
+        self.status = Status.NON_FINITE_START
+        return False
+
+    def _first_curvature(self, start: Start) -> Array:
+        """Return a positive definite information matrix at the start.
+
+        That of the fixed part where there is nothing else, the outer product of cluster scores where
+        clusters abound, differences of the gradient where they do not.
+        """
+        size, unit = self.plan.n_parameters, start.unit
+        units = sum(response.cluster.shape[0] for response in self.plan.responses)
+        clusters = self.plan.levels[-1].clusters
+        row = np.diag(unit**-2.0)
+        if start.information is not None:
+            return positive(start.information, unit) + 1e-8 * row
+        if clusters >= max(5 * size, 30) and self.factors:
+            scores = self.objective.cluster_scores(self.search.theta)
+            self.search.evaluations += 1
+            weight = self.plan.levels[-1].weight
+            if weight is not None:
+                scores = scores[weight > 0.0] / np.sqrt(weight[weight > 0.0])[:, None]
+            matrix = scores.T @ scores
+            if np.isfinite(matrix).all():
+                return positive(matrix, unit) + 1e-2 * row
+        found = observed_information(
+            self.objective, self.search.theta, units * row, unit, self.free, gradient=self.search.gradient
+        )
+        self.search.evaluations += found.evaluations
+        if np.isfinite(found.matrix).all():
+            return positive(found.matrix, unit) + 1e-2 * row
+        return units * row
+
+    def _report(self, search: Search, decrement: float) -> None:
+        self.reporter(search.loglik, search.relative_gradient(), decrement, self.objective.points)
+
+    def _climb(self, tolerance: float, limit: int) -> Status | None:
+        return climb(
+            self.objective, self.search, self.scales, tolerance=tolerance, limit=limit, report=self._report
+        )
+
+    def _ascend(self) -> None:
+        """Climb to the maximum of a rule that is fine enough."""
+        limit = self.options.optimizer.max_iterations
+        if self.auto:
+            self._climb(ROUGH, min(8, limit))
+            self._settle()
+        while self.status is None:
+            ended = self._climb(CLOSE, max(limit - self.search.iterations, 1))
+            if ended is not None:
+                self.status = ended
+                return
+            if not self.auto or self._enough_points():
+                return
+
+    def _settle(self) -> bool:
+        """Raise the points until the log-likelihood settles; return whether they were."""
+        tolerance = self._loglik_tolerance()
+        settled = settle(self.objective, self.search.theta, self.ladder, tolerance)
+        return self._change_rule(settled)
+
+    def _change_rule(self, objective: Any) -> bool:
+        if objective is self.objective:
+            return False
+        loglik, gradient = objective.value_and_gradient(self.search.theta)
+        self.search.evaluations += 1
+        if not (np.isfinite(loglik) and np.isfinite(gradient).all()):
+            return False
+        objective.accept()
+        self.objective = objective
+        self.search.loglik, self.search.gradient = float(loglik), gradient
+        return True
+
+    def _loglik_tolerance(self) -> float:
+        return max(self.options.integration.loglik_tolerance, 1e-10 * abs(self.search.loglik))
+
+    def _enough_points(self) -> bool:
+        """Compare with a finer rule; if that matters move on to it and return False."""
+        self.comparison = compare(self.objective, self.search, self.ladder)
+        curvature = positive(self.search.curvature, self.scales.unit)
+        estimates = self.comparison.estimates(np.linalg.inv(curvature))
+        if (
+            self.comparison.loglik <= self._loglik_tolerance()
+            and estimates <= self.options.integration.estimate_tolerance
+        ):
+            return True
+        if self._settle():
+            return False
+        points = self.ladder.raised(self.objective.points)
+        if not self.ladder.affordable(points):
+            return True
+        return not self._change_rule(self.objective.with_points(points))
+
+    def _finish(self) -> None:
+        """Newton steps with the observed information, which is then the one at the maximum."""
+        gone = {k for k, _ in self.boundary.missing}
+        self.free = np.array([k for k in range(self.plan.n_parameters) if k not in gone], dtype=np.intp)
+        if not self.free.size:
+            self.information = np.zeros((0, 0))
+            return
+        tolerance = self.options.optimizer.tol
+        many = self.plan.levels[-1].clusters >= MANY_CLUSTERS
+        for _ in range(4):
+            found = observed_information(
+                self.objective,
+                self.search.theta,
+                self.search.curvature,
+                self.scales.unit,
+                self.free,
+                gradient=self.search.gradient if many else None,
+            )
+            self.search.evaluations += found.evaluations
+            self.information, self.asymmetry = found.matrix, found.asymmetry
+            if not np.isfinite(found.matrix).all():
+                return
+            first, last = self._newton(found.matrix, tolerance)
+            if self.status is not None or (first <= MOVED and last <= tolerance):
+                return
+
+    def _newton(self, information: Array, tolerance: float) -> tuple[float, float]:
+        """Take Newton steps over the free parameters; return the first and the last decrement."""
+        free, search = self.free, self.search
+        matrix = positive(information, self.scales.unit[free])
+        search.curvature[np.ix_(free, free)] = matrix
+        first = None
+        for _ in range(4):
+            within = Search(search.theta[free], search.loglik, search.gradient[free], matrix)
+            step, decrement = newton_step(within, self.scales.unit[free])
+            first = decrement if first is None else first
+            if decrement <= 1e-3 * tolerance:
+                break
+            theta = search.theta.copy()
+            theta[free] += step * min(1.0, 0.5 / np.sqrt(decrement))
+            loglik, gradient = self.objective.value_and_gradient(theta)
+            search.evaluations += 1
+            slack = 1e-8 + 1e-13 * abs(search.loglik)
+            if not (loglik >= search.loglik - slack and np.isfinite(gradient).all()):
+                break
+            self.objective.accept()
+            search.theta, search.loglik, search.gradient = theta, float(loglik), gradient
+            search.iterations += 1
+            self._report(search, decrement)
+            if decrement <= tolerance:
+                break
+        return float(first or 0.0), decrement
+
+    # ------------------------------------------------ the result
+
+    def optimum(self) -> Optimum:
+        """Return what was found."""
+        search, size = self.search, self.plan.n_parameters
+        information = np.full((size, size), np.nan)
+        if self.information is None:
+            known = Uncertainty(
+                np.full((size, size), np.nan),
+                tuple((k, Missing.NOT_COMPUTED) for k in range(size)),
+                (),
+                float("nan"),
+            )
+        else:
+            information[np.ix_(self.free, self.free)] = self.information
+            known = uncertainty(self.information, search.theta, self.scales.unit, self.free)
+        missing = dict(known.missing) | dict(self.boundary.missing)
+        error = None
+        if self.rule == "exact" or not self.factors:
+            error = (0.0, 0.0)
+        elif self.comparison is not None:
+            error = (self.comparison.loglik, self.comparison.estimates(known.covariance))
+        trace = tuple(self.reporter.trace)
+        return Optimum(
+            theta=search.theta,
+            loglik=search.loglik,
+            gradient=search.gradient,
+            information=information,
+            covariance=known.covariance,
+            missing=tuple(sorted(missing.items(), key=lambda item: item[0])),
+            boundary=self.boundary.zero,
+            flat=known.flat,
+            status=self._status(set(missing.values()), error),
+            trace=trace,
+            iterations=search.iterations,
+            evaluations=search.evaluations,
+            points=self.objective.points,
+            rule=self.rule,
+            integration_error=error,
+            relative_gradient=self._relative_gradient(),
+            condition=known.condition,
+            asymmetry=self.asymmetry,
+            seconds=self.reporter.seconds(),
+        )
+
+    def _relative_gradient(self) -> float:
+        if not self.search.curvature.size:
+            return float("nan")
+        return self.search.relative_gradient()
+
+    def _status(self, reasons: set[Missing], error: tuple[float, float] | None) -> Status:
+        if self.status is not None:
+            return self.status
+        if Missing.INDEFINITE in reasons:
+            return Status.LINE_SEARCH
+        if Missing.DIVERGING in reasons:
+            return Status.DIVERGING
+        if self.rule == "auto" and error is not None:
+            options = self.options.integration
+            if max(error) > TOLERABLE:
+                return Status.INTEGRATION_UNSETTLED
+            if error[0] > self._loglik_tolerance() or error[1] > options.estimate_tolerance:
+                return Status.INTEGRATION_LIMIT
+        return Status.BOUNDARY if self.boundary.zero else Status.CONVERGED
+
+
+def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = Objective) -> Optimum:
+    """Return the maximum-likelihood fit of `plan`.
+
+    Parameters
+    ----------
+    plan : Plan
+    options : FitOptions, optional
+    objective_type : callable
+        Called as ``objective_type(plan, points, threads=...)``; `Objective` by default.
+
+    Raises
+    ------
+    FitError
+        There is nothing to estimate, or the options do not fit the plan.
+    """
+    options = FitOptions() if options is None else options
+    if plan.n_parameters == 0:
+        raise FitError("the model has no parameter to estimate")
+    if not any(response.cluster.shape[0] for response in plan.responses):
+        raise FitError("no response value is left to fit the model to")
+    if options.start is not None and np.shape(options.start) != (plan.n_parameters,):
+        raise FitError(
+            f"start has shape {np.shape(options.start)}: expected ({plan.n_parameters},), one value a parameter"
+        )
+    fit = _Fit(plan, options, objective_type)
+    fit.run()
+    return fit.optimum()

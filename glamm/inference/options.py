@@ -1,0 +1,106 @@
+"""Options of a fit, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.errors import FitError
+from glamm.inference.progress import Callback
+
+__all__ = ["AdaptiveQuadrature", "FitOptions", "Laplace", "Newton"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveQuadrature:
+    """Adaptive Gauss-Hermite quadrature.
+
+    Parameters
+    ----------
+    points : "auto", int, or sequence of int
+        Points of a dimension; a sequence gives one number for each level, lowest first. ``"auto"``
+        raises them until log-likelihood and estimates stop moving.
+    max_points : int, optional
+        Largest number ``"auto"`` may use in a dimension; the default depends on the number of latent
+        variables and rows.
+    loglik_tolerance : float
+        Integration error of the log-likelihood that ``"auto"`` accepts.
+    estimate_tolerance : float
+        Integration error of an estimate, in its standard errors, that ``"auto"`` accepts.
+    """
+
+    points: str | int | Sequence[int] = "auto"
+    max_points: int | None = None
+    loglik_tolerance: float = 5e-6
+    estimate_tolerance: float = 3e-4
+
+    def __post_init__(self) -> None:
+        points = self.points
+        if isinstance(points, str):
+            if points != "auto":
+                raise FitError(f"points={points!r}: expected 'auto', a whole number, or one for each level")
+        else:
+            single = isinstance(points, int | np.integer)
+            values = (points,) if single else tuple(points)  # type: ignore[arg-type]
+            for value in values:
+                if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+                    raise FitError(f"points={points!r}: a number of points is a whole number from 1 up")
+            object.__setattr__(self, "points", int(values[0]) if single else tuple(map(int, values)))
+        if self.max_points is not None and self.max_points < 1:
+            raise FitError(f"max_points={self.max_points!r}: a number of points is a whole number from 1 up")
+
+
+@dataclass(frozen=True, slots=True)
+class Laplace(AdaptiveQuadrature):
+    """Laplace's approximation: adaptive quadrature with one point."""
+
+    points: str | int | Sequence[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Newton:
+    """Quasi-Newton steps finished by Newton steps with the observed information.
+
+    Parameters
+    ----------
+    tol : float
+        Newton decrement ``g' H^-1 g`` below which the last step is taken: the log-likelihood is then
+        within ``tol / 2`` of its maximum before that step.
+    max_iterations : int
+        Limit of quasi-Newton iterations.
+    """
+
+    tol: float = 1e-9
+    max_iterations: int = 200
+
+    def __post_init__(self) -> None:
+        if not self.tol > 0.0:
+            raise FitError(f"tol={self.tol!r}: expected a positive number")
+        if self.max_iterations < 1:
+            raise FitError(f"max_iterations={self.max_iterations!r}: expected a whole number from 1 up")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitOptions:
+    """Everything that steers a fit.
+
+    Parameters
+    ----------
+    integration : AdaptiveQuadrature
+    optimizer : Newton
+    progress : bool, callable or None
+        True shows progress, False is silent, a callable receives each `Iteration`; None shows progress
+        on a terminal if the fit takes more than two seconds.
+    threads : int, optional
+    start : ndarray, shape (P,), optional
+        Starting values instead of those found from the data.
+    """
+
+    integration: AdaptiveQuadrature = field(default_factory=AdaptiveQuadrature)
+    optimizer: Newton = field(default_factory=Newton)
+    progress: bool | Callback | None = None
+    threads: int | None = None
+    start: NDArray[np.float64] | None = None

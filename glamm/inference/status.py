@@ -1,0 +1,46 @@
+"""How a fit ended, and why a parameter has no standard error: messages that are kept in the result."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["Missing", "Status"]
+
+
+class Status(Enum):
+    """End of a fit; the value is the message."""
+
+    CONVERGED = "converged"
+    BOUNDARY = "converged, with a variance at its boundary (zero)"
+    INTEGRATION_LIMIT = (
+        "converged, but the largest number of quadrature points was reached before the integration error "
+        "fell below its tolerance"
+    )
+    DIVERGING = (
+        "not converged: some coefficients grow without bound (the responses are separated); "
+        "their values are where the log-likelihood stopped moving"
+    )
+    INTEGRATION_UNSETTLED = (
+        "not converged: the estimates still move with the number of quadrature points "
+        "at the largest number allowed"
+    )
+    ITERATION_LIMIT = "not converged: the iteration limit was reached"
+    LINE_SEARCH = "not converged: no step along the search direction raises the log-likelihood"
+    NON_FINITE_START = "not converged: the log-likelihood cannot be computed at the starting values"
+    INTERRUPTED = "not converged: interrupted; the best point so far is kept"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the point is a maximum that can be reported."""
+        return self in (Status.CONVERGED, Status.BOUNDARY, Status.INTEGRATION_LIMIT)
+
+
+class Missing(Enum):
+    """Why a parameter has no standard error; the value is the message."""
+
+    BOUNDARY = "its variance is estimated as zero, the boundary of its range"
+    FLAT = "a variance at zero leaves it undetermined"
+    UNIDENTIFIED = "the data do not determine it: the log-likelihood is flat along a direction that moves it"
+    DIVERGING = "it grows without bound (the responses are separated)"
+    NOT_COMPUTED = "the information matrix could not be computed at the last point"
+    INDEFINITE = "the last point is not a maximum: the log-likelihood rises along a direction that moves it"
