@@ -344,6 +344,14 @@ class Family(ABC):
         del channel
         return False
 
+    def cumulant(self) -> str:
+        """Return the name of the cumulant function K if the log density is ``y nu - m K(nu) + c(y)``.
+
+        ``"logistic"`` is ``log(1 + exp(nu))``, its size m the second column of y; ``"exponential"`` is
+        ``exp(nu)`` with m = 1. Empty for every other density. The engine has a faster path for these.
+        """
+        return ""
+
     def kernel(self) -> Any:
         """Return the compiled block function as a capsule ``glamm.block.v1``, or None.
 

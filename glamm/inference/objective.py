@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
 from glamm.inference.rules import product_rule
 from glamm.kernels._engine import Engine
+from glamm.kernels._lanes import Lanes
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -134,7 +135,9 @@ class Objective:
         total = sum(units.n for units in self._units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
-        self._engine = Engine(self._engine_levels(), [self._engine_response(u) for u in self._units])
+        self._engine = self._lanes() or Engine(
+            self._engine_levels(), [self._engine_response(u) for u in self._units]
+        )
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
         self._trial = self._accepted
         weight = plan.levels[-1].weight
@@ -169,6 +172,20 @@ class Objective:
         block = plan.family.kernel()
         block = plan.family if block is None else block
         return plan.encoded.y, first, plan.weight, units.channels, units.active, block
+
+    def _lanes(self) -> Lanes | None:
+        """Return the vectorised engine where the model has the form it is made for."""
+        level, units = self.plan.levels[0], self._units[0]
+        response = units.plan
+        if len(self.plan.levels) + len(self._units) > 2 or len(level.factor) != 1 or response.weight is not None:
+            return None
+        if units.channels != 1 or len(units.active) != 1 or not response.family.cumulant():
+            return None
+        y, cumulant = response.encoded.y, response.family.cumulant()
+        at_zero = response.family.block(y, [np.zeros((1, units.n))])[0][0][0]
+        constant = at_zero + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
+        first = np.searchsorted(response.cluster, np.arange(level.clusters + 1)).astype(np.intp)
+        return Lanes(y, first, level.weight, cumulant, constant)
 
     def _set_points(self, points: int | Sequence[int]) -> None:
         levels = self.plan.levels
