@@ -307,15 +307,16 @@ class Assembly:
         # Cut points are intercepts of mu: the two designs must be told apart together.
         cuts = [name for name, (predictor, _, _) in groups.items() if name != "mu" and predictor.label]
         joined = "mu" in groups and not groups["mu"][0].intercept and bool(cuts)
-        for name, (_, model, design) in groups.items():
+        for name, (predictor, model, design) in groups.items():
             span = observed.response.span if model is None else model.span
             matrix, names = design.matrix, list(design.names)
             if name == "mu" and joined:
                 cut = groups[cuts[0]][2]
                 matrix = np.hstack([cut.matrix, matrix])
-                names = [
-                    c if c == "1" else f"{cuts[0]}({observed.response.name}) ~ {c}" for c in cut.names
-                ] + names
+                written = f"{cuts[0]}({observed.response.name})"
+                names = [c if c == "1" else f"{written} ~ {c}" for c in cut.names] + names
+            elif not predictor.intercept and "1" not in names:
+                matrix, names = np.column_stack([np.ones(len(matrix)), matrix]), ["1", *names]
             if name in cuts and joined and model is None:
                 continue
             what = observed.response.name if name == "mu" else f"{name}({observed.response.name})"

@@ -346,7 +346,7 @@ class _Builder:
                         self._problem(
                             f"family({name.name}): the model has no response {name.name!r}",
                             name.span,
-                            nearest(name.name, self.drafts),
+                            nearest(name.name, self.drafts) or self._listed(),
                         )
                 elif draft.name in specs:
                     self._problem(f"the response {draft.name!r} has two families", statement.span)
@@ -360,7 +360,7 @@ class _Builder:
                 self._problem(
                     f"a family is given for {key!r}, but the model has no such response",
                     None,
-                    nearest(key, self.drafts),
+                    nearest(key, self.drafts) or self._listed(),
                 )
             elif specs.setdefault(draft.name, spec) != spec:
                 self._problem(
@@ -369,6 +369,9 @@ class _Builder:
                     "give it in one place",
                 )
         return {name: specs.get(name, FamilySpec("gaussian")) for name in self.drafts}
+
+    def _listed(self) -> str:
+        return f"the responses are {', '.join(self.drafts)}" if self.drafts else ""
 
 
 def _latent(target: Target) -> str:

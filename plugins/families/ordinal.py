@@ -43,7 +43,7 @@ class Ordinal(Family):
     def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
         labels = encoded.categories
         thresholds = (Predictor("threshold", f"{a}|{b}") for a, b in itertools.pairwise(labels))
-        scale = Predictor("scale", transform="log", fixed=0.0)
+        scale = Predictor("scale", transform="log", fixed=0.0, intercept=False)
         return (Predictor("mu", intercept=False), *thresholds, scale)
 
     def channels(self, encoded: Encoded) -> NDArray[np.intp]:
