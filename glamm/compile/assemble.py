@@ -279,7 +279,9 @@ class Assembly:
     ) -> None:
         lhs = _written(response, predictor)
         for column in design.names:
-            own = predictor.name != "mu" and not written
+            # On the identity scale an intercept is the parameter itself, with covariates or without.
+            natural = not written or (column == "1" and predictor.transform == "identity")
+            own = predictor.name != "mu" and natural
             self._rows.append(
                 ParameterRow(
                     lhs if own else f"{lhs} ~ {column}",

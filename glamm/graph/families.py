@@ -12,6 +12,7 @@ from glamm.graph.model import FamilySpec
 __all__ = ["family_spec", "read_family"]
 
 _PREFIX = "family(y) = "
+_HINT = "a family is a name with a link and options: binomial(probit), student_t(df=4)"
 
 
 def family_spec(text: str | FamilySpec) -> FamilySpec:
@@ -25,6 +26,8 @@ def family_spec(text: str | FamilySpec) -> FamilySpec:
     if isinstance(text, FamilySpec):
         return text
     source = " ".join(text.split())
+    if not source:
+        raise FormulaError(Problem("the family is empty", None, _HINT))
     try:
         statements = parse(_PREFIX + source).statements
     except FormulaError as error:
@@ -33,8 +36,7 @@ def family_spec(text: str | FamilySpec) -> FamilySpec:
         raise FormulaError(problems, source) from None
     problems = []
     if len(statements) != 1 or not isinstance(statements[0], FamilyOf):
-        hint = "a family is a name with a link and options: binomial(probit), student_t(df=4)"
-        raise FormulaError(Problem(f"{text!r} is not a family", None, hint))
+        raise FormulaError(Problem(f"{text!r} is not a family", None, _HINT))
     spec = read_family(statements[0].family, problems)
     if problems:
         raise FormulaError([_shifted(p, len(_PREFIX), len(source)) for p in problems], source)

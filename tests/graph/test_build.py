@@ -1,0 +1,232 @@
+"""Model text to model graph."""
+
+import pytest
+
+from glamm.errors import FormulaError
+from glamm.grammar import ast, parse
+from glamm.graph import FamilySpec, build, family_spec
+
+
+def graph(text, families=None):
+    return build(parse(text), text, families)
+
+
+def blocks(text):
+    return [(b.name, b.members, b.correlated) for b in graph(text).blocks]
+
+
+Y = (("y", "mu"),)
+
+RANDOM = [
+    ("y ~ (1 | g)", [("1 | g", Y, True)]),
+    ("y ~ (x | g)", [("1 + x | g", Y, True)]),
+    ("y ~ (0 + x | g)", [("0 + x | g", Y, True)]),
+    ("y ~ (x - 1 | g)", [("0 + x | g", Y, True)]),
+    ("y ~ (1 + x || g)", [("1 + x || g", Y, False)]),
+    ("y ~ (a*b | g)", [("1 + a + b + a:b | g", Y, True)]),
+    ("y ~ (1 | a/b)", [("1 | a", Y, True), ("1 | a:b", Y, True)]),
+    ("y ~ (1 | a/b/c)", [("1 | a", Y, True), ("1 | a:b", Y, True), ("1 | a:b:c", Y, True)]),
+    ("y ~ (1 | a/(b:c))", [("1 | a", Y, True), ("1 | a:b:c", Y, True)]),
+    ("y ~ (1 | a:b)", [("1 | a:b", Y, True)]),
+    ("y ~ (1 | g) + (0 + x | g)", [("1 | g", Y, True), ("0 + x | g", Y, True)]),
+    ("y ~ (1 | a:b) + (0 + x | b:a)", [("1 | a:b", Y, True), ("0 + x | a:b", Y, True)]),
+    ("y1 + y2 ~ (1 | g)", [("1 | g", (("y1", "mu"), ("y2", "mu")), True)]),
+    ("y ~ x; sigma(y) ~ z + (1 | g)", [("1 | g", (("y", "sigma"),), True)]),
+    ("y ~ x; sigma ~ (1 | g)", [("1 | g", (("y", "sigma"),), True)]),
+    ("y + sigma(y) ~ x + (1 | g)", [("1 | g", (("y", "mu"), ("y", "sigma")), True)]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), RANDOM)
+def test_random_effects(text, expected):
+    assert blocks(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("y ~ x", []),
+        ("y ~ (1 | a/b)", ["a", "a:b"]),
+        ("y ~ (1 | b) + (0 + x | a/b)", ["b", "a", "a:b"]),
+        ("y ~ (1 | a:b) + (0 + x | b:a)", ["a:b"]),
+        ("y ~ (1 | `my group`)", ["my group"]),
+    ],
+)
+def test_levels(text, levels):
+    assert [level.name for level in graph(text).levels] == levels
+
+
+PREDICTORS = [
+    ("y ~ x", {"y": {"mu": "x"}}),
+    ("y ~ 0 + x + offset(log(n))", {"y": {"mu": "0 + x + offset(log(n))"}}),
+    ("y ~ x; sigma(y) ~ z", {"y": {"mu": "x", "sigma": "z"}}),
+    ("sigma(y) ~ z; y ~ x", {"y": {"mu": "x", "sigma": "z"}}),
+    ("y ~ x; sigma ~ 0 + z", {"y": {"mu": "x", "sigma": "0 + z"}}),
+    ("sigma ~ x", {"sigma": {"mu": "x"}}),
+    ("y ~ x; `sigma` ~ z", {"y": {"mu": "x"}, "sigma": {"mu": "z"}}),
+    ("y1 + y2 ~ x", {"y1": {"mu": "x"}, "y2": {"mu": "x"}}),
+    ("y1 ~ x; y2 ~ z; shape(y2) ~ w", {"y1": {"mu": "x"}, "y2": {"mu": "z", "shape": "w"}}),
+    ("y ~ x; sigma(y) ~ 0", {"y": {"mu": "x", "sigma": "0"}}),
+    ("cbind(r, n - r) ~ x", {"cbind(r, n - r)": {"mu": "x"}}),
+    ("surv(t, e) ~ x; shape(surv(t, e)) ~ z", {"surv(t, e)": {"mu": "x", "shape": "z"}}),
+    ("surv(t, e) ~ x; shape(t) ~ z", {"surv(t, e)": {"mu": "x", "shape": "z"}}),
+    ("log(y) ~ x", {"log(y)": {"mu": "x"}}),
+    ("np.log(y) ~ x", {"np.log(y)": {"mu": "x"}}),
+    ("log(y) ~ x; sigma(log(y)) ~ z", {"log(y)": {"mu": "x", "sigma": "z"}}),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PREDICTORS)
+def test_predictors(text, expected):
+    found = {r.name: {m.parameter: str(m) for m in r.predictors} for r in graph(text).responses}
+    assert found == expected
+    assert all(next(iter(parameters)) == "mu" for parameters in found.values())
+
+
+def test_response_forms():
+    forms = [r.form for r in graph("cbind(r, n - r) ~ x; `my y` ~ x; log(z^2) ~ x").responses]
+    assert [(f.call, f.factors) for f in forms] == [
+        ("cbind", ("r", "n - r")),
+        ("", ("`my y`",)),
+        ("", ("log(z**2)",)),
+    ]
+
+
+def test_families_of_text_and_argument():
+    text = "y1 + y2 ~ x; family(y2) = ordinal(probit)"
+    assert [str(r.family) for r in graph(text).responses] == ["gaussian", "ordinal(probit)"]
+    found = graph(text, {"y1": family_spec("poisson")})
+    assert [str(r.family) for r in found.responses] == ["poisson", "ordinal(probit)"]
+    assert [str(r.family) for r in graph("a + b ~ x", FamilySpec("gamma")).responses] == ["gamma", "gamma"]
+    counts = "cbind(r, m) ~ x; family(r) = binomial"
+    assert graph(counts).responses[0].family == FamilySpec("binomial")
+
+
+def test_printed():
+    text = "cbind(r, n - r) ~ x + (1 + x | school/class); family(r) = binomial(probit)"
+    assert str(graph(text)) == (
+        "levels: school > school:class\n"
+        "cbind(r, n - r): binomial(probit)\n"
+        "  cbind(r, n - r) ~ x\n"
+        "  (1 + x | school)\n"
+        "  (1 + x | school:class)"
+    )
+    text = "y ~ x + offset(w) + (1 | a); sigma ~ 0 + z + (1 || b)"
+    assert str(graph(text)) == (
+        "levels: a, b\ny: gaussian\n  y ~ x + offset(w)\n  sigma(y) ~ 0 + z\n  (1 | a)\n  (1 || b) in sigma"
+    )
+
+
+def test_equal_models_have_equal_graphs():
+    one, two = graph("y ~ x+(1|g)"), graph("y ~ x + ( 1 | g )")
+    assert (one.responses, one.levels, one.blocks) == (two.responses, two.levels, two.blocks)
+    assert hash(one.responses) == hash(two.responses)
+
+
+LATER = [
+    ("eta =~ i1 + i2", "measurement models (=~) are not supported yet"),
+    ("y ~ x + eta1 + (1 + x | s); eta1 =~ i1", "measurement models"),
+    ("y ~ x + eta =~ i1 + i2", "measurement models"),
+    ("a ~ x; a ~~ b", "covariance statements (~~) are not supported yet"),
+    ("y ~ x; a == b", "constraints on parameters are not supported yet"),
+    ("y ~ x; b > 0", "constraints on parameters"),
+    ("y ~ x; d := a*b", "derived parameters (:=) are not supported yet"),
+    ("c | id ~ classes(3) + age", "latent classes are not supported yet"),
+    ("y ~ x + c[complier]:treat", "latent classes"),
+    ("y ~ npml(1 + x | g, k=4)", "npml(), are not supported yet"),
+    ("y ~ student_t(1 | g, df=5)", "latent distributions other than the normal"),
+    ("y ~ skewed(1 | g)", "latent distribution 'skewed' are not supported yet"),
+    ("y ~ mi(x) + z", "mi(), are not supported yet"),
+    ("choice(chosen, set) ~ x", "choice models are not supported yet"),
+    ("ranking(rank, set) ~ x", "ranking models are not supported yet"),
+    ("y ~ label(b)*x", "modifiers, label(), are not supported yet"),
+    ("y ~ start(0.5)*x", "modifiers, start()"),
+    ("y ~ 0.5*x", "fixed coefficients"),
+    ("s1 + s2 | school ~ 1", "variables that live at a group level are not supported yet"),
+    ("f =~ i1; f ~ x", "regressions of a latent variable are"),
+    ("f =~ i1; sd(f) ~ g", "regressions of a latent variable's parameters"),
+    ("f =~ i1; y ~ f", "latent variables in a regression"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), LATER)
+def test_later_statements_are_refused_by_name(text, message):
+    with pytest.raises(FormulaError) as caught:
+        graph(text)
+    found = [problem for problem in caught.value.problems if message in problem.message]
+    assert found
+    (problem,) = found
+    assert problem.message.startswith(f"`{problem.span.slice(text)}`: ")
+    assert all("not supported yet" in p.message for p in caught.value.problems)
+
+
+ERRORS = [
+    ("y ~ x; y ~ z", "the response 'y' has two regressions, the first in line 1", "y"),
+    ("y ~ x; sigma(y) ~ z; sigma(y) ~ w", "sigma(y) has two regressions", "sigma(y)"),
+    ("score ~ x; sigma(scor) ~ z", "no statement models it", "sigma(scor)"),
+    ("scale(y) ~ z", "no statement models it", "scale(y)"),
+    ("y1 + y2 ~ x; sigma ~ z", "'sigma' of which response?", "sigma"),
+    ("y ~ x; f(a, b) ~ z", "neither a response nor a parameter", "f(a, b)"),
+    ("y ~ x; threshold(y) ~ w + (1 | g)", "random effect in threshold(y)", "(1 | g)"),
+    ("y ~ x; threshold(y) ~ 0 + w", "needs its intercepts", "threshold(y) ~ 0 + w"),
+    ("y ~ (1 | g) + (1 | g)", "(1 | g) stands in the model twice", "(1 | g)"),
+    ("y ~ (1 + x | g) + (x || g)", "(x | g) stands in the model twice", "(x || g)"),
+    ("y ~ (1 | a/b) + (1 | b:a)", "(1 | a:b) stands in the model twice", "(1 | b:a)"),
+    ("y ~ x + y", "the response 'y' stands in its own predictor", "y"),
+    ("log(y) ~ y", "stands in its own predictor", "y"),
+    ("y ~ I(y > 1)", "stands in its own predictor", "y"),
+    ("y ~ {y + 1}", "stands in its own predictor", "{y + 1}"),
+    ("cbind(r, n - r) ~ r", "stands in its own predictor", "r"),
+    ("y ~ (1 | y)", "stands in its own predictor", "y"),
+    ("y ~ 0", "nothing is left on the right-hand side of y", "y ~ 0"),
+    ("y ~ x - x - 1", "nothing is left", "y ~ x - x - 1"),
+    ("y ~ (0 | g)", "there is no effect in these parentheses", "(0 | g)"),
+    ("y ~ (1 + offset(x) | g)", "terms only", "(1 + offset(x) | g)"),
+    ("y ~ x; family(z) = poisson", "no response 'z'", "z"),
+    ("y ~ x; family(y) = poisson; family(y) = gamma", "has two families", "family(y) = gamma"),
+    ("y ~ x; family(y) = binomial(a, b)", "has one link", "b"),
+    ("family(y) = poisson", "no response 'y'", "y"),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "place"), ERRORS)
+def test_structural_mistakes(text, message, place):
+    with pytest.raises(FormulaError) as caught:
+        graph(text)
+    (problem,) = [p for p in caught.value.problems if message in p.message]
+    assert problem.span.slice(text) == place
+
+
+def test_nearest_response_is_offered():
+    with pytest.raises(FormulaError, match="did you mean 'score'"):
+        graph("score ~ x; sigma(scor) ~ z")
+    with pytest.raises(FormulaError, match="did you mean 'score'"):
+        graph("score ~ x", {"scores": FamilySpec("poisson")})
+
+
+def test_a_group_is_columns():
+    group = ast.Binary("+", ast.Name("a"), ast.Name("b"))
+    random = ast.Random(ast.Number(1.0), group)
+    tree = ast.Model((ast.Regression((ast.Target(ast.Name("y")),), random),))
+    with pytest.raises(FormulaError, match="a group is a column"):
+        build(tree, "")
+
+
+def test_families_that_disagree():
+    with pytest.raises(FormulaError, match="the family poisson, the argument says gamma"):
+        graph("y ~ x; family(y) = poisson", FamilySpec("gamma"))
+    assert graph("y ~ x; family(y) = poisson", FamilySpec("poisson")).responses[0].family.name == "poisson"
+
+
+def test_lagged_response_is_a_covariate():
+    assert graph("y ~ lag(y)").responses[0].predictors[0].terms[0].factors == ("lag(y)",)
+
+
+def test_all_problems_come_together_in_the_order_of_the_text():
+    text = "y ~ x + y\neta =~ i1 + i2\nsigma(q) ~ z\nfamily(z) = poisson"
+    with pytest.raises(FormulaError) as caught:
+        graph(text)
+    starts = [problem.span.start for problem in caught.value.problems]
+    assert len(starts) == 4
+    assert starts == sorted(starts)
+    assert "3 | sigma(q) ~ z" in str(caught.value)
