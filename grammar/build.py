@@ -6,7 +6,7 @@ import ast as python
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from glamm.errors import FormulaError, Problem, Span
 from glamm.grammar.ast import (
@@ -30,19 +30,10 @@ from glamm.grammar.ast import (
     Text,
     Unary,
 )
+from glamm.grammar.complain import LINE_END
 from glamm.grammar.unparse import unparse
 
 __all__ = ["TreeBuilder"]
-
-
-class _Token(Protocol):
-    """What is used of a token: it is its own text."""
-
-    type: str
-    start_pos: int
-    end_pos: int
-
-    def __getitem__(self, index: slice) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +52,25 @@ class _Keyword:
     span: Span
 
 
-_Child: TypeAlias = "_Token | Expr | _Side | _Keyword"
-_Children: TypeAlias = Sequence  # of what the rule in question has: tokens and the values of other rules
+# What a rule has: lark's tokens, which are their own text, and what the methods of other rules returned.
+_Children: TypeAlias = Sequence[Any]
 
 _ESCAPE = re.compile(r"""\\([\\"'nrt])""")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 
 
-def _span_of(child: _Child) -> Span:
-    span = getattr(child, "span", None)
-    return span if span is not None else Span(child.start_pos, child.end_pos)
-
-
 def _over(children: _Children) -> Span:
     """Return the span from the first child to the last."""
-    return Span(_span_of(children[0]).start, _span_of(children[-1]).end)
+    first, last = children[0], children[-1]
+    start = first.span.start if hasattr(first, "span") else first.start_pos
+    return Span(start, last.span.end if hasattr(last, "span") else last.end_pos)
 
 
 def _refuse(span: Span, message: str, hint: str = "") -> FormulaError:
     return FormulaError(Problem(message, span, hint))
 
 
-def _plain(token: _Token) -> str:
+def _plain(token: Any) -> str:
     """Return a token's text without its quotes."""
     text = str(token)
     if token.type == "QUOTED":
@@ -97,7 +85,7 @@ def _targets(side: _Side) -> tuple[Target, ...]:
     level = side.level
     if level is not None and not isinstance(level, Name):
         message = f"expected the name of one grouping column as level, not `{unparse(level)}`"
-        raise _refuse(level.span, message, "responses and latent variables live at one level: `theta | person`")
+        raise _refuse(level.span, message, "a variable lives at one level: `theta | person`")
     found = []
     waiting = [side.total]
     while waiting:
@@ -115,6 +103,8 @@ def _targets(side: _Side) -> tuple[Target, ...]:
 
 
 def _target_hint(node: Expr) -> str:
+    if isinstance(node, Unary):
+        return LINE_END
     if isinstance(node, Random):
         return "random effects stand on the right-hand side: `y ~ x + (1 | g)`"
     if isinstance(node, Python):
@@ -137,7 +127,7 @@ class TreeBuilder:
             variable = target.variable
             if isinstance(variable, Call) and variable.function == "family":
                 hint = f"write `{unparse(variable)} = {unparse(terms)}`"
-                raise _refuse(_span_of(parts[1]), "a family is given with `=`, not with `~`", hint)
+                raise _refuse(_over(parts[1:2]), "a family is given with `=`, not with `~`", hint)
         return Regression(targets, terms, span=_over(parts))
 
     def measurement(self, parts: _Children) -> Measurement:
@@ -164,13 +154,16 @@ class TreeBuilder:
         """Return ``family(responses) = family``."""
         left, equals, right = parts
         if not (isinstance(left, Call) and left.function == "family"):
-            raise _refuse(_span_of(equals), "`=` only gives a response its family", _equals_hint(left, right))
-        if not left.args or left.keywords or not all(isinstance(arg, (Name, Call)) for arg in left.args):
-            raise _refuse(left.span, "expected the names of responses in `family(...)`", "write `family(y) = ...`")
+            raise _refuse(_over([equals]), "`=` only gives a response its family", _equals_hint(left, right))
+        responses = tuple(arg for arg in left.args if isinstance(arg, (Name, Call)))
+        if not responses or left.keywords or len(responses) < len(left.args):
+            raise _refuse(
+                left.span, "expected the names of responses in `family(...)`", "as in `family(y) = ...`"
+            )
         if not isinstance(right, (Name, Call)):
             message = f"expected a family after `=`, not `{unparse(right)}`"
             raise _refuse(right.span, message, "a family is written `poisson` or `ordinal(probit)`")
-        return FamilyOf(left.args, right, span=_over(parts))
+        return FamilyOf(responses, right, span=_over(parts))
 
     def side(self, parts: _Children) -> _Side:
         """Return a left-hand side."""
@@ -180,7 +173,7 @@ class TreeBuilder:
 
     def inline(self, parts: _Children) -> Expr:
         """Return a sum that ends in a measurement, which belongs to the last variable before ``=~``."""
-        side, relation, indicators = parts
+        side, _, indicators = parts
         last = side.total
         before = None
         if isinstance(last, Binary) and last.operator == "+":
@@ -228,7 +221,8 @@ class TreeBuilder:
 
     def parenthesised(self, parts: _Children) -> Expr:
         """Return the node in the parentheses, which then belong to it."""
-        return replace(parts[1], span=_over(parts))
+        inner: Expr = parts[1]
+        return replace(inner, span=_over(parts))
 
     def name(self, parts: _Children) -> Name:
         """Return a name."""
@@ -249,12 +243,15 @@ class TreeBuilder:
     def python(self, parts: _Children) -> Python:
         """Return Python code, which must be an expression."""
         code = str(parts[0])[1:-1]
+        hint = "`{x**2 + 1}` computes with columns"
         try:
-            python.parse(f"(\n{code}\n)", mode="eval")
+            read = python.parse(f"(\n{code}\n)", mode="eval")
         except (SyntaxError, ValueError, MemoryError, RecursionError, Warning) as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it cannot be read"
             message = f"expected a Python expression in the braces: {reason}"
-            raise _refuse(_over(parts), message, "`{x**2 + 1}` computes with columns") from None
+            raise _refuse(_over(parts), message, hint) from None
+        if isinstance(read.body, python.Tuple):
+            raise _refuse(_over(parts), "expected one Python expression in the braces", hint)
         return Python(code, span=_over(parts))
 
     def index(self, parts: _Children) -> Index:
@@ -271,6 +268,7 @@ class TreeBuilder:
 
     def call(self, parts: _Children) -> Call:
         """Return ``function(args, name=value)``."""
+        function, opening = parts[:2]
         args: list[Expr] = []
         keywords: dict[str, Expr] = {}
         for part in parts[2:-1:2]:
@@ -283,7 +281,12 @@ class TreeBuilder:
                 raise _refuse(part.span, f"the argument `{part.name}` is given twice")
             else:
                 keywords[part.name] = part.value
-        return Call(str(parts[0]), tuple(args), tuple(keywords.items()), span=_over(parts))
+        apart = function.end_pos != opening.start_pos
+        if apart and any(isinstance(arg, Random) for arg in args):
+            span = Span(opening.start_pos, parts[-1].end_pos)
+            message = f"expected an operator between `{function}` and the random effects"
+            raise _refuse(span, message, f"did you mean `{function} + {unparse(args[0])}`?")
+        return Call(str(function), tuple(args), tuple(keywords.items()), span=_over(parts))
 
 
 def _equals_hint(left: Expr, right: Expr) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from glamm.errors import Problem, Span
 from glamm.grammar.tokens import CLOSING, Token
 
-__all__ = ["explain"]
+__all__ = ["LINE_END", "explain"]
 
-_LINE_END = "a line goes on after an operator at its end, not before one at its beginning"
+LINE_END = "a line goes on after an operator at its end, not before one at its beginning"
 _AFTER = {
     "~": ("predictors", "`y ~ 1` has an intercept only"),
     "=~": ("indicators", "a measurement is written `eta =~ i1 + i2`"),
@@ -42,11 +42,14 @@ def explain(tokens: Sequence[Token], bad: int) -> Problem:
     place = _Place(tokens, bad)
     if bad == 0:
         return _bad_start(place)
-    if place.dangling:
+    if place.dangling and not place.in_index:
         return _dangling(place)
     if bad == len(tokens):
         return _incomplete(place)
     token = place.token
+    if place.in_index:
+        message = "expected the label of one class in the brackets"
+        return Problem(message, token.span, 'as in `c[complier]` or `c["never taker"]`')
     if token.is_relation:
         return _relation(place)
     if token.text in ("|", "||") and token.kind == "SYMBOL":
@@ -102,7 +105,18 @@ class _Place:
     @property
     def in_call(self) -> bool:
         """Whether the open bracket holds the arguments of a call."""
-        return self.opening is not None and self.opening > 0 and self.tokens[self.opening - 1].kind == "NAME"
+        return self._follows_name("(")
+
+    @property
+    def in_index(self) -> bool:
+        """Whether the open bracket holds the label of a class."""
+        return self._follows_name("[")
+
+    def _follows_name(self, bracket: str) -> bool:
+        """Whether the open bracket is `bracket` and stands behind a name."""
+        if not self.opening or self.tokens[self.opening].text != bracket:
+            return False
+        return self.tokens[self.opening - 1].kind in ("NAME", "QUOTED")
 
     @property
     def dangling(self) -> bool:
@@ -121,7 +135,7 @@ def _bad_start(place: _Place) -> Problem:
     if token.text in _BEFORE and token.kind == "SYMBOL":
         expected, hint = _BEFORE[token.text]
         return Problem(f"expected {expected} before `{token.text}`", token.span, hint)
-    hint = _LINE_END if token.is_operator else ""
+    hint = LINE_END if token.is_operator else ""
     return Problem(f"a statement cannot begin with `{token.text}`", token.span, hint)
 
 
@@ -139,7 +153,8 @@ def _dangling(place: _Place) -> Problem:
             return Problem(message, span, "a random intercept is written `(1 | g)`")
         return Problem(message, span)
     if previous.text in ("|", "||") and follower is not None and follower.text in ("|", "||"):
-        return Problem(f"expected a grouping column between `{previous.text}` and `{follower.text}`", follower.span)
+        message = f"expected a grouping column between `{previous.text}` and `{follower.text}`"
+        return Problem(message, follower.span)
     expected, hint = _AFTER.get(previous.text, ("a term", ""))
     if place.opening is not None and previous.text in ("|", "||"):
         hint = "a random intercept is written `(1 | g)`"
@@ -156,13 +171,13 @@ def _dangling(place: _Place) -> Problem:
 def _incomplete(place: _Place) -> Problem:
     """Explain a statement that ends in a term and is none."""
     if place.relations:
-        bar = place.bars[-1] if place.bars else place.previous
-        return Problem(f"`{bar.text}` cannot stand here", bar.span, _RANDOM)
+        # Every statement with a relation and nothing missing is one, but for a bar that is no level.
+        return _bare_bar(place.bars[-1])
     whole = Span(place.tokens[0].start, place.previous.end)
     first = place.tokens[0]
     if first.is_operator:
-        hint = _LINE_END
-    elif first.kind in ("NAME", "QUOTED"):
+        hint = LINE_END
+    elif len(place.tokens) == 1 and first.kind in ("NAME", "QUOTED"):
         hint = f"a regression is written `{first.text} ~ ...`"
     else:
         hint = "a regression is written `y ~ x`"
@@ -176,15 +191,20 @@ def _relation(place: _Place) -> Problem:
         if token.text == "=" and place.in_call:
             return Problem("expected the name of an argument before `=`", token.span, "as in `bs(t, df=4)`")
         inside = "a call" if place.in_call else "brackets"
-        hint = "a measurement in parentheses is written `(eta =~ i1 + i2)`" if token.text == "~" else ""
+        hint = "only a measurement may stand in parentheses: `(eta =~ i1 + i2)`" if token.text == "~" else ""
         return Problem(f"`{token.text}` cannot stand inside {inside}", token.span, hint)
-    if token.text == "=~" and place.relations and place.relations[0].text == "~":
+    first = place.relations[0].text
+    second = f"a second `{token.text}`" if first == token.text else f"`{token.text}` after `{first}`"
+    hint = "begin the next statement on a new line, or separate the two with `;`"
+    if token.text == "=~" and first == "~":
         hint = "put the first measurement in parentheses: `(eta =~ i1 + i2)`"
-    else:
-        hint = "begin the next statement on a new line, or separate the two with `;`"
-    first = place.relations[0].text if place.relations else place.previous.text
-    again = "a second" if first == token.text else f"after `{first}` another relation,"
-    return Problem(f"{again} `{token.text}` in one statement", token.span, hint)
+    elif first[0] in "<>" and token.text[0] in "<>":
+        hint = "write two constraints: `b > 0; b < 1`"
+    return Problem(f"{second} in one statement", token.span, hint)
+
+
+def _bare_bar(bar: Token) -> Problem:
+    return Problem(f"`{bar.text}` has no parentheses around it", bar.span, _RANDOM)
 
 
 def _bar(place: _Place) -> Problem:
@@ -196,7 +216,7 @@ def _bar(place: _Place) -> Problem:
     if place.opening is None and not place.relations:
         hint = "a level is written with one bar: `theta | person =~ ...`"
         return Problem(f"`{token.text}` cannot stand on a left-hand side", token.span, hint)
-    return Problem(f"`{token.text}` cannot stand here", token.span, _RANDOM)
+    return _bare_bar(token)
 
 
 def _no_operator(place: _Place) -> Problem:
@@ -205,6 +225,8 @@ def _no_operator(place: _Place) -> Problem:
     message = f"expected an operator between `{left.text}` and `{right.text}`"
     if left.kind == "QUOTED" and right.text == "(":
         return Problem("the name of a function cannot be quoted", left.span)
+    if right.text == "[" and right.kind == "SYMBOL":
+        return Problem("a list can only be an argument of a call", right.span, "as in `bs(t, knots=[1, 2])`")
     opening = place.opening
     if opening is None and not place.relations:
         if right.kind in ("NAME", "QUOTED"):

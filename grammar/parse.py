@@ -69,9 +69,10 @@ def parse_expression(text: str) -> ast.Expr:
     if problems:
         raise _error(problems, text)
     try:
-        return _read("expression", tokens)
+        node: ast.Expr = _read("expression", tokens)
     except FormulaError as error:
         raise _error(list(error.problems), text) from None
+    return node
 
 
 def _error(problems: list[Problem], text: str) -> FormulaError:

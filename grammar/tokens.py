@@ -37,7 +37,7 @@ _CODE = re.compile(
     """,
     re.VERBOSE,
 )
-_REST_OF_LINE = re.compile(r"[^\r\n]*")
+_LINE_END = re.compile(r"[\r\n]")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 _IN_BRACES = "Python expressions go in braces: `{x % 2}`"
@@ -47,17 +47,18 @@ _INSTEAD = {
     ".": "name the columns; `.` does not stand for all others",
     "$": "name the column alone; the data are given apart from the model",
     "@": "a parameter is fixed as in `1*x`",
-    "−": "write `-`",
-    "–": "write `-`",
-    "×": "write `*`",
-    "∼": "write `~`",
-    "˜": "write `~`",
-    "“": 'write `"`',
-    "”": 'write `"`',
-    "‘": "write `'`",
-    "’": "write `'`",
-    "≤": "write `<=`",
-    "≥": "write `>=`",
+    # What word processors and web pages make of the signs: minus, dash, times, tildes, quotes, inequalities.
+    "\u2212": "write `-`",
+    "\u2013": "write `-`",
+    "\u00d7": "write `*`",
+    "\u223c": "write `~`",
+    "\u02dc": "write `~`",
+    "\u201c": 'write `"`',
+    "\u201d": 'write `"`',
+    "\u2018": "write `'`",
+    "\u2019": "write `'`",
+    "\u2264": "write `<=`",
+    "\u2265": "write `>=`",
     "!=": _IN_BRACES,
     "!": _IN_BRACES,
     "%": _IN_BRACES,
@@ -103,7 +104,7 @@ class Statement:
 
     tokens: list[Token] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    unclosed: bool = False
+    unmatched: bool = False
 
 
 def tokenise(text: str) -> Iterator[Token]:
@@ -111,17 +112,17 @@ def tokenise(text: str) -> Iterator[Token]:
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
-        kind = match.lastgroup if match else None
+        kind, piece = (match.lastgroup, match.group()) if match else (None, "")
         if kind == "NAME" or (kind is None and text[position].isidentifier()):
             token = Token("NAME", text[position : _end_of_name(text, position)], position)
-        elif kind == "NUMBER":
-            token = _number(text, match.group(), position)
-        elif kind == "BAD":
-            token = _unknown(match.group(), position)
-        elif kind is not None:
-            token = Token(kind, match.group(), position)
-        else:
+        elif kind is None:
             token = _irregular(text, position)
+        elif kind == "NUMBER":
+            token = _number(text, piece, position)
+        elif kind == "BAD":
+            token = _unknown(piece, position)
+        else:
+            token = Token(kind, piece, position)
         if token.kind != "BLANK":
             yield token
         position = token.end
@@ -171,19 +172,25 @@ def _irregular(text: str, start: int) -> Token:
     first = text[start]
     if first.isspace() or first == "\ufeff":
         return Token("BLANK", first, start)
-    line = _REST_OF_LINE.match(text, start).group()
     if first == "{":
         end = _end_of_code(text, start)
-        if end is None:
-            return _bad(line, start, "the Python expression that begins here is never closed", "add `}`")
-        return Token("BRACES", text[start:end], start)
+        if end is not None:
+            return Token("BRACES", text[start:end], start)
+        return _unclosed(text, start, "Python expression", "add `}`")
     if first == "`":
-        if line.startswith("``"):
+        if text.startswith("``", start):
             return _bad("``", start, "the quoted name is empty")
-        return _bad(line, start, "the quoted name that begins here is never closed", "add a backtick")
+        return _unclosed(text, start, "quoted name", "add a backtick")
     if first in "\"'":
-        return _bad(line, start, "the string that begins here is never closed", f"add `{first}`")
+        return _unclosed(text, start, "string", f"add `{first}`")
     return _unknown(first, start)
+
+
+def _unclosed(text: str, start: int, what: str, hint: str) -> Token:
+    """Return the rest of the line as a token that is wrong."""
+    line_end = _LINE_END.search(text, start)
+    end = line_end.start() if line_end else len(text)
+    return _bad(text[start:end], start, f"the {what} that begins here is never closed", hint)
 
 
 def _end_of_code(text: str, start: int) -> int | None:
@@ -230,10 +237,12 @@ def statements(tokens: list[Token]) -> list[Statement]:
                 finish()
             continue
         current.tokens.append(token)
-        problem = token.problem or unmatched.get(index)
-        if problem is not None:
-            current.problems.append(problem)
-            current.unclosed |= token.kind == "SYMBOL" and token.text in CLOSING
+        if token.problem is not None:
+            current.problems.append(token.problem)
+        elif index in unmatched:
+            # One of several brackets without a partner says it all.
+            current.problems.extend([] if current.unmatched else [unmatched[index]])
+            current.unmatched = True
         elif token.kind == "SYMBOL" and token.text in CLOSING:
             depth += 1
             if depth == MAX_DEPTH + 1:
@@ -245,8 +254,8 @@ def statements(tokens: list[Token]) -> list[Statement]:
 
 
 def _continues_unclosed(found: list[Statement], current: Statement) -> bool:
-    """Whether `current` is but another line of a statement that already lacks a closing bracket."""
-    if not (found and found[-1].unclosed) or any(token.is_relation for token in current.tokens):
+    """Whether `current` is but another line of a statement whose brackets do not match."""
+    if not (found and found[-1].unmatched) or any(token.is_relation for token in current.tokens):
         return False
     found[-1].problems.extend(token.problem for token in current.tokens if token.problem is not None)
     return True

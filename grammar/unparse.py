@@ -32,7 +32,7 @@ from glamm.grammar.tokens import is_name
 
 __all__ = ["unparse"]
 
-# How strongly an expression holds together; an operand that holds less than its place asks for is parenthesised.
+# How strongly an expression holds together; where its place asks for more, it is put in parentheses.
 _TEST, _SUM, _PRODUCT, _INTERACTION, _SIGNED, _POWER, _ATOM = range(7)
 _BINDING = {
     "+": _SUM,
@@ -51,10 +51,11 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}
 def unparse(node: Node) -> str:
     """Return the canonical text of a model, a statement or an expression.
 
-    Statements stand on lines of their own. There are single spaces around ``+ - ~ =~ ~~ := =``, ``| ||`` and
-    comparisons and after commas, none around ``* / : **`` nor around the ``=`` of a keyword. Parentheses stand only
-    where the tree needs them, strings in double quotes, names in backticks where they were written so or
-    could not be read otherwise. A measurement inside a regression is parenthesised unless it comes last.
+    Statements stand on lines of their own. There are single spaces around ``+ - ~ =~ ~~ := =``, ``| ||``
+    and comparisons and after commas, none around ``* / : **`` nor around the ``=`` of a keyword.
+    Parentheses stand only where the tree needs them, strings in double quotes, names in backticks where
+    they were written so or could not be read otherwise. A measurement inside a regression is in
+    parentheses unless it comes last.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def _expression(node: Node, place: int) -> str:
     if isinstance(node, Binary):
         return _chain(node, place)
     if isinstance(node, Unary):
-        return _enclose(node.operator + _expression(node.operand, _SIGNED), _SIGNED < place)
+        return _enclose(node.operator + _expression(node.operand, _SIGNED), place > _SIGNED)
     return _ATOMS[type(node)](node)
 
 
