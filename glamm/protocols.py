@@ -391,6 +391,17 @@ class Family(ABC):
         """
         raise TypeError(f"the family {self.name!r} has no simulate method")
 
+    def decode(self, form: str, y: Array) -> Array:
+        """Return the columns that `encode` made `y` of, shape (n, columns); codes of categories.
+
+        The default takes the first columns of `y`.
+        """
+        return y[:, : self.responses[form]]
+
+    def observed(self, y: Array) -> Array:
+        """Return what `mean_value` predicts, as it was observed, shape (n,); the default is ``y[:, 0]``."""
+        return y[:, 0]
+
 
 class MeanFamily(Family):
     """A family given by its density at a mean and auxiliary parameters.

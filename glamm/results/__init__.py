@@ -1,1 +1,1 @@
-"""`glamm.results`."""
+"""Numbers get their names back: tables, empirical Bayes, prediction, simulation and files of a fit."""

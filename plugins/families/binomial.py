@@ -138,6 +138,9 @@ class Binomial(Family):
         asymptotes = float(len(_ASYMPTOTES[self.asymptotes]))
         return compiled(self.name, self.link, {"asymptotes": asymptotes} if asymptotes else None)
 
+    def cumulant(self) -> str:
+        return "logistic" if self.link.name == "logit" and self.asymptotes == "none" else ""
+
     def row_effects(self, encoded: Encoded) -> bool:
         return bool((encoded.y[:, 1] > 1.0).any())
 
@@ -156,3 +159,11 @@ class Binomial(Family):
         trials = y[:, 1]
         successes = rng.binomial(trials.astype(np.int64), self.mean_value((), nu))
         return np.column_stack((successes, trials)).astype(float)
+
+    def decode(self, form: str, y: Array) -> Array:
+        successes, trials = y.T
+        return np.column_stack((successes, trials - successes)) if form == "cbind" else successes[:, None]
+
+    def observed(self, y: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(y[:, 0] / y[:, 1])

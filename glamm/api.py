@@ -1,0 +1,227 @@
+"""What a user calls: `Model`, `fit`, `load`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile import Lowered, lower
+from glamm.data import Table
+from glamm.errors import FitError, Problem, nearest
+from glamm.grammar import parse
+from glamm.graph import FamilySpec, build, family_spec
+from glamm.inference import AdaptiveQuadrature, FitOptions, Newton, maximise
+from glamm.inference.progress import Callback
+from glamm.results.covariance import check_covariance
+from glamm.results.fitted import fitted_result
+from glamm.results.newdata import index_of
+from glamm.results.result import Result
+
+__all__ = ["ConvergenceWarning", "Model", "fit", "load"]
+
+METHODS = ("quadrature", "laplace")
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit did not end at a maximum."""
+
+
+def _families(family: str | Mapping[str, str] | None) -> FamilySpec | dict[str, FamilySpec] | None:
+    if family is None:
+        return None
+    if isinstance(family, str):
+        return family_spec(family)
+    return {name: family_spec(text) for name, text in family.items()}
+
+
+class Model:
+    """A model met with data, ready to be fitted.
+
+    Making one is cheap: the text is read, the designs are built, nothing is optimised. ``print`` shows
+    what the text was understood to mean.
+
+    Parameters
+    ----------
+    text : str
+        The model: ``"y ~ x + (1 + x | school/class)"``.
+    data : data frame
+        Of pandas, polars or pyarrow, or a mapping of columns.
+    family : str or mapping of response to str, optional
+        Family and link, ``"binomial"``, ``"ordinal(probit)"``; the default is gaussian.
+    weights : str, array or mapping of level to those, optional
+        Frequency weights of the rows, a column's name or numbers; ``{"school": "w"}`` weighs clusters,
+        the key ``"row"`` stands for the rows.
+
+    Examples
+    --------
+    >>> import glamm
+    >>> model = glamm.Model("cbind(r, n - r) ~ seed + (1 | plate)", glamm.data.load("seeds"), "binomial")
+    >>> round(model.fit().llf, 3)
+    -59.404
+    """
+
+    def __init__(
+        self,
+        text: str,
+        data: Any,
+        family: str | Mapping[str, str] | None = None,
+        weights: Any = None,
+    ) -> None:
+        graph = build(parse(text), text, _families(family))
+        table = Table.from_any(data)
+        self.lowered: Lowered = lower(graph, table, weights)
+        self._index = index_of(data, table.n_rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters that a fit reports."""
+        return self.lowered.parameters.names
+
+    def __repr__(self) -> str:
+        return f"<glamm.Model {self.lowered.graph.source.strip()!r}>"
+
+    def __str__(self) -> str:
+        lowered = self.lowered
+        lines = ["Model", *(f"  {line.strip()}" for line in lowered.graph.source.strip().splitlines())]
+        lines.append("Responses")
+        for response, layout in zip(lowered.graph.responses, lowered.responses, strict=True):
+            lines.append(f"  {response.name}: {response.family}, {len(layout.rows)} rows")
+            if layout.categories:
+                lines.append(f"    categories {', '.join(layout.categories)}")
+        named = [
+            (layout, plan)
+            for layout, plan in zip(lowered.levels, lowered.plan.levels, strict=True)
+            if layout.name
+        ]
+        if named:
+            lines.append("Levels")
+            for layout, plan in named:
+                lines.append(
+                    f"  {layout.name}: {plan.clusters} clusters, effects {', '.join(layout.latents)}"
+                )
+        lines.append(f"Parameters ({lowered.plan.n_parameters})")
+        lines += [f"  {name}" for name in self.names]
+        lines += [f"note: {message}" for message in lowered.messages]
+        return "\n".join(lines)
+
+    def fit(
+        self,
+        points: str | int | Sequence[int] = "auto",
+        *,
+        method: str = "quadrature",
+        start: Mapping[str, float] | Sequence[float] | None = None,
+        progress: bool | Callback | None = None,
+        threads: int | None = None,
+        tol: float | None = None,
+        max_iterations: int | None = None,
+        cov_type: str = "nonrobust",
+    ) -> Result:
+        """Return the maximum-likelihood fit.
+
+        Parameters
+        ----------
+        points : "auto", int, or sequence of int
+            Integration points of a dimension, for all levels or one number a level, lowest first.
+            ``"auto"`` raises them until log-likelihood and estimates stop moving.
+        method : {"quadrature", "laplace"}
+            ``"laplace"`` is one point.
+        start : mapping of parameter name to value, or sequence, optional
+            Starting values as the result would report them (standard deviations, correlations); a
+            mapping may leave parameters out. Default: found from the data.
+        progress : bool or callable, optional
+            True shows progress, False is silent, a callable receives each iteration. Default: shown on
+            a terminal when a fit takes long.
+        threads : int, optional
+        tol : float, optional
+            Newton decrement at which the fit ends.
+        max_iterations : int, optional
+        cov_type : {"nonrobust", "robust", "opg"}
+            Standard errors from the observed information, the sandwich over clusters of the highest
+            level, or the outer product of their scores.
+
+        Notes
+        -----
+        Ctrl-C ends the fit and returns its best point so far, unconverged.
+        """
+        check_covariance(cov_type)
+        if method not in METHODS:
+            raise FitError(
+                Problem(
+                    f"method={method!r} is not known: expected {' or '.join(METHODS)}",
+                    hint=nearest(method, METHODS),
+                )
+            )
+        if method == "laplace":
+            if points not in ("auto", 1):
+                raise FitError(f"method='laplace' is the one-point rule, but points={points!r}")
+            points = 1
+        given = {"tol": tol, "max_iterations": max_iterations}
+        options = FitOptions(
+            AdaptiveQuadrature(points),
+            Newton(**{key: value for key, value in given.items() if value is not None}),  # type: ignore[arg-type]
+            progress,
+            threads,
+            self._start(start),
+        )
+        optimum = maximise(self.lowered.plan, options)
+        result = fitted_result(self.lowered, optimum, self._index, threads=threads, cov_type=cov_type)
+        if not optimum.converged:
+            warnings.warn(f"the fit has {optimum.status.value}", ConvergenceWarning, stacklevel=2)
+        return result
+
+    def _start(self, start: Mapping[str, float] | Sequence[float] | None) -> NDArray[np.float64] | None:
+        """Return starting values as theta."""
+        if start is None:
+            return None
+        table = self.lowered.parameters
+        if isinstance(start, Mapping):
+            names = list(table.names)
+            unknown = [name for name in start if name not in names]
+            if unknown:
+                raise FitError(
+                    Problem(
+                        f"start names {name!r}, which is no parameter of the model", hint=nearest(name, names)
+                    )
+                    for name in unknown
+                )
+            values = table.natural(self.lowered.plan.start)
+            for name, value in start.items():
+                values[names.index(name)] = value
+        else:
+            values = np.asarray(start, dtype=float)
+            if values.shape != (len(table),):
+                raise FitError(f"start has shape {values.shape}, but the model has {len(table)} parameters")
+        with np.errstate(all="ignore"):
+            theta = table.theta(values)
+        if not np.isfinite(theta).all():
+            raise FitError("start holds values that are not finite or outside a parameter's range")
+        return theta
+
+
+def fit(
+    text: str,
+    data: Any,
+    family: str | Mapping[str, str] | None = None,
+    weights: Any = None,
+    **options: Any,
+) -> Result:
+    """Return the maximum-likelihood fit of a model; `Model` and `Model.fit` in one.
+
+    Parameters
+    ----------
+    text, data, family, weights
+        See `Model`.
+    **options
+        See `Model.fit`.
+    """
+    return Model(text, data, family, weights).fit(**options)
+
+
+def load(path: str | Path) -> Result:
+    """Return the fit in a file that `Result.save` wrote."""
+    return Result.load(path)
