@@ -17,6 +17,9 @@ __all__ = [
     "nearest",
 ]
 
+_SHOWN = 100
+"""Most characters of a line shown on either side of a caret."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -56,9 +59,12 @@ class Problem:
             line_start = source.rfind("\n", 0, start) + 1
             line_end = source.find("\n", start)
             line_end = len(source) if line_end < 0 else line_end
-            line = source[line_start:line_end].replace("\t", " ")
-            width = max(1, min(self.span.end, line_end) - start)
             number = source.count("\n", 0, start) + 1
+            # Of a long line, what is around the place.
+            line_start = max(line_start, start - _SHOWN)
+            line_end = min(line_end, start + _SHOWN)
+            line = source[line_start:line_end].rstrip("\r").replace("\t", " ")
+            width = max(1, min(self.span.end, line_end) - start)
             gutter = f"  {number} | "
             parts.append(gutter + line)
             parts.append(" " * (len(gutter) - 2) + "| " + " " * (start - line_start) + "^" * width)

@@ -31,6 +31,7 @@ from glamm.grammar.ast import (
     Unary,
 )
 from glamm.grammar.complain import LINE_END
+from glamm.grammar.tokens import shortened
 from glamm.grammar.unparse import unparse
 
 __all__ = ["TreeBuilder"]
@@ -70,6 +71,10 @@ def _refuse(span: Span, message: str, hint: str = "") -> FormulaError:
     return FormulaError(Problem(message, span, hint))
 
 
+def _shown(node: Expr) -> str:
+    return shortened(unparse(node))
+
+
 def _plain(token: Any) -> str:
     """Return a token's text without its quotes."""
     text = str(token)
@@ -84,7 +89,7 @@ def _targets(side: _Side) -> tuple[Target, ...]:
     """Return the variables of a left-hand side; each lives at the level that stands behind the last."""
     level = side.level
     if level is not None and not isinstance(level, Name):
-        message = f"expected the name of one grouping column as level, not `{unparse(level)}`"
+        message = f"expected the name of one grouping column as level, not `{_shown(level)}`"
         raise _refuse(level.span, message, "a variable lives at one level: `theta | person`")
     found = []
     waiting = [side.total]
@@ -95,7 +100,7 @@ def _targets(side: _Side) -> tuple[Target, ...]:
         elif isinstance(node, (Name, Call)):
             found.append(node)
         else:
-            message = f"expected variables joined by `+` on the left-hand side, not `{unparse(node)}`"
+            message = f"expected variables joined by `+` on the left-hand side, not `{_shown(node)}`"
             raise _refuse(node.span, message, _target_hint(node))
     if len(found) == 1:
         return (Target(found[0], level, span=side.span),)
@@ -110,7 +115,7 @@ def _target_hint(node: Expr) -> str:
     if isinstance(node, Python):
         return "compute the column before, or use a function: `log(y) ~ x`"
     if isinstance(node, Binary) and node.operator in ("-", "/"):
-        return f"compute the column before, or write `I({unparse(node)})`"
+        return f"compute the column before, or write `I({_shown(node)})`"
     return ""
 
 
@@ -126,7 +131,7 @@ class TreeBuilder:
         for target in targets:
             variable = target.variable
             if isinstance(variable, Call) and variable.function == "family":
-                hint = f"write `{unparse(variable)} = {unparse(terms)}`"
+                hint = f"write `{_shown(variable)} = {_shown(terms)}`"
                 raise _refuse(_over(parts[1:2]), "a family is given with `=`, not with `~`", hint)
         return Regression(targets, terms, span=_over(parts))
 
@@ -146,7 +151,7 @@ class TreeBuilder:
         """Return ``name := expression``."""
         name, _, expression = parts
         if not isinstance(name, Name):
-            message = f"expected a new name before `:=`, not `{unparse(name)}`"
+            message = f"expected a new name before `:=`, not `{_shown(name)}`"
             raise _refuse(name.span, message, "a derived parameter is written `indirect := a*b`")
         return Definition(name.name, expression, span=_over(parts))
 
@@ -161,7 +166,7 @@ class TreeBuilder:
                 left.span, "expected the names of responses in `family(...)`", "as in `family(y) = ...`"
             )
         if not isinstance(right, (Name, Call)):
-            message = f"expected a family after `=`, not `{unparse(right)}`"
+            message = f"expected a family after `=`, not `{_shown(right)}`"
             raise _refuse(right.span, message, "a family is written `poisson` or `ordinal(probit)`")
         return FamilyOf(responses, right, span=_over(parts))
 
@@ -181,7 +186,7 @@ class TreeBuilder:
         if not isinstance(last, Name):
             raise _refuse(
                 last.span,
-                f"expected the name of a latent variable before `=~`, not `{unparse(last)}`",
+                f"expected the name of a latent variable before `=~`, not `{_shown(last)}`",
                 "put the measurement in parentheses: `1*(eta =~ i1 + i2)`",
             )
         span = Span(last.span.start, indicators.span.end)
@@ -200,7 +205,7 @@ class TreeBuilder:
             elif not isinstance(node, Name):
                 raise _refuse(
                     node.span,
-                    f"expected grouping columns after `{bar}`, not `{unparse(node)}`",
+                    f"expected grouping columns after `{bar}`, not `{_shown(node)}`",
                     "nested groups are written `(1 | school/class)`, combined ones `(1 | school:class)`",
                 )
         return Random(terms, group, bar == "|", span=_over(parts))
@@ -274,22 +279,22 @@ class TreeBuilder:
         for part in parts[2:-1:2]:
             if not isinstance(part, _Keyword):
                 if keywords:
-                    message = f"the argument `{unparse(part)}` stands after a named one"
+                    message = f"the argument `{_shown(part)}` stands after a named one"
                     raise _refuse(part.span, message, "put arguments without a name first")
                 args.append(part)
             elif part.name in keywords:
-                raise _refuse(part.span, f"the argument `{part.name}` is given twice")
+                raise _refuse(part.span, f"the argument `{shortened(part.name)}` is given twice")
             else:
                 keywords[part.name] = part.value
         apart = function.end_pos != opening.start_pos
         if apart and any(isinstance(arg, Random) for arg in args):
             span = Span(opening.start_pos, parts[-1].end_pos)
-            message = f"expected an operator between `{function}` and the random effects"
-            raise _refuse(span, message, f"did you mean `{function} + {unparse(args[0])}`?")
+            message = f"expected an operator between `{shortened(function)}` and the random effects"
+            raise _refuse(span, message, f"did you mean `{shortened(function)} + {_shown(args[0])}`?")
         return Call(str(function), tuple(args), tuple(keywords.items()), span=_over(parts))
 
 
 def _equals_hint(left: Expr, right: Expr) -> str:
     """Return the statement that was likely meant by ``left = right``."""
     numbers = isinstance(right, (Number, Unary)) or isinstance(left, Number)
-    return f"did you mean `{unparse(left)} {'==' if numbers else '~'} {unparse(right)}`?"
+    return f"did you mean `{_shown(left)} {'==' if numbers else '~'} {_shown(right)}`?"

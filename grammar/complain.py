@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glamm.errors import Problem, Span
-from glamm.grammar.tokens import CLOSING, Token
+from glamm.grammar.tokens import CLOSING, Token, shortened
 
 __all__ = ["LINE_END", "explain"]
 
@@ -59,7 +59,7 @@ def explain(tokens: Sequence[Token], bad: int) -> Problem:
     if token.text == "," and (place.opening is None or not place.in_call):
         hint = "several responses are joined by `+`, counts of successes and failures by `cbind(s, f)`"
         return Problem("`,` only separates the arguments of a call", token.span, hint)
-    return Problem(f"unexpected `{token.text}` after `{place.previous.text}`", token.span)
+    return Problem(f"unexpected `{token.text}` after `{shortened(place.previous.text)}`", token.span)
 
 
 class _Place:
@@ -178,7 +178,7 @@ def _incomplete(place: _Place) -> Problem:
     if first.is_operator:
         hint = LINE_END
     elif len(place.tokens) == 1 and first.kind in ("NAME", "QUOTED"):
-        hint = f"a regression is written `{first.text} ~ ...`"
+        hint = f"a regression is written `{shortened(first.text)} ~ ...`"
     else:
         hint = "a regression is written `y ~ x`"
     message = "this is no statement: expected `~`, `=~`, `~~`, `:=` or a comparison"
@@ -222,7 +222,8 @@ def _bar(place: _Place) -> Problem:
 def _no_operator(place: _Place) -> Problem:
     """Explain two terms side by side."""
     left, right = place.previous, place.token
-    message = f"expected an operator between `{left.text}` and `{right.text}`"
+    names = shortened(left.text), shortened(right.text)
+    message = "expected an operator between `{}` and `{}`".format(*names)
     if left.kind == "QUOTED" and right.text == "(":
         return Problem("the name of a function cannot be quoted", left.span)
     if right.text == "[" and right.kind == "SYMBOL":
@@ -230,12 +231,12 @@ def _no_operator(place: _Place) -> Problem:
     opening = place.opening
     if opening is None and not place.relations:
         if right.kind in ("NAME", "QUOTED"):
-            return Problem(message, right.span, f"did you mean `{left.text} ~ {right.text}`?")
+            return Problem(message, right.span, "did you mean `{} ~ {}`?".format(*names))
         return Problem(message, right.span)
-    hint = f"did you mean `{left.text} + {right.text}`?" if right.kind in ("NAME", "QUOTED") else ""
+    hint = "did you mean `{} + {}`?".format(*names) if right.kind in ("NAME", "QUOTED") else ""
     if opening is not None and not place.in_call and place.tokens[opening].text == "(" and not place.bars:
         closed = place.bad + 1 < len(place.tokens) and place.tokens[place.bad + 1].text == ")"
         if closed and right.kind in ("NAME", "QUOTED"):
             terms = " ".join(token.text for token in place.tokens[opening + 1 : place.bad])
-            hint = f"did you mean `({terms} | {right.text})`?"
+            hint = f"did you mean `({shortened(terms)} | {names[1]})`?"
     return Problem(message, right.span, hint)

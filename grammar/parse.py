@@ -94,24 +94,20 @@ def _read(start: str, tokens: Sequence[Token]) -> Any:
 
 
 def _check_depth(root: ast.Node) -> None:
-    """Raise where the tree is too deep for readers that recurse, not counting left operands of a chain."""
-    waiting = [(root, 0)]
+    """Raise where the tree is too deep for readers that recurse; a long sum does not count as deep."""
+    waiting: list[tuple[ast.Node, int]] = [(root, 0)]
     while waiting:
         node, depth = waiting.pop()
         if depth > _MAX_TREE_DEPTH:
-            message = "the expression is nested too deeply"
-            raise FormulaError(Problem(message, node.span, "split it, or define columns before"))
-        for child, chained in _children(node):
-            waiting.append((child, depth + (not chained)))
+            raise FormulaError(Problem(f"expressions nest deeper than {_MAX_TREE_DEPTH}", node.span))
+        so_far = node.left if isinstance(node, ast.Binary) and node.operator in ("+", "-") else None
+        waiting.extend((child, depth if child is so_far else depth + 1) for child in _children(node))
 
 
-def _children(node: ast.Node) -> Iterator[tuple[ast.Node, bool]]:
-    """Yield the nodes right under `node`, and whether each continues its chain of operators."""
+def _children(node: ast.Node) -> Iterator[ast.Node]:
+    """Yield the nodes right under `node`."""
     for item in fields(node):
-        value = getattr(node, item.name)
-        chained = isinstance(node, ast.Binary) and item.name == "left"
-        for child in _flat(value):
-            yield child, chained
+        yield from _flat(getattr(node, item.name))
 
 
 def _flat(value: object) -> Iterator[ast.Node]:

@@ -8,13 +8,24 @@ from dataclasses import dataclass, field
 
 from glamm.errors import Problem, Span
 
-__all__ = ["CLOSING", "MAX_DEPTH", "RELATIONS", "Statement", "Token", "is_name", "statements", "tokenise"]
+__all__ = [
+    "CLOSING",
+    "MAX_DEPTH",
+    "RELATIONS",
+    "Statement",
+    "Token",
+    "is_name",
+    "shortened",
+    "statements",
+    "tokenise",
+]
 
 MAX_DEPTH = 50
 """How deep brackets may nest: far more than a model needs, far less than a recursive reader can take."""
 
 CLOSING = {"(": ")", "[": "]"}
 RELATIONS = frozenset(["~", "=~", "~~", ":=", "=", "==", "<", ">", "<=", ">="])
+_QUOTED_LENGTH = 60
 _OPERATORS = RELATIONS | frozenset(["+", "-", "*", "/", ":", "**", "^", "|", "||"])
 
 _TOKEN = re.compile(
@@ -128,6 +139,11 @@ def tokenise(text: str) -> Iterator[Token]:
         position = token.end
 
 
+def shortened(text: str) -> str:
+    """Return `text` as a message quotes it: not more than a few words."""
+    return text if len(text) <= _QUOTED_LENGTH else text[: _QUOTED_LENGTH - 3] + "..."
+
+
 def _bad(text: str, start: int, message: str, hint: str = "") -> Token:
     return Token("BAD", text, start, Problem(message, Span(start, start + len(text)), hint))
 
@@ -135,7 +151,7 @@ def _bad(text: str, start: int, message: str, hint: str = "") -> Token:
 def _unknown(text: str, start: int) -> Token:
     shown = text if text.isprintable() else ascii(text)[1:-1]
     hint = _INSTEAD.get(text, _IN_BRACES if text.startswith("%") else "")
-    return _bad(text, start, f"`{shown}` is not part of the model language", hint)
+    return _bad(text, start, f"`{shortened(shown)}` is not part of the model language", hint)
 
 
 def is_name(text: str) -> bool:
@@ -160,8 +176,8 @@ def _number(text: str, digits: str, start: int) -> Token:
     if text[end : end + 1].isidentifier():
         name = text[end : _end_of_name(text, end)]
         word = digits + name
-        hint = f"write `{digits}*{name}` for a product, or `` `{word}` `` for a name"
-        return _bad(word, start, f"`{word}` is neither a number nor a name", hint)
+        hint = f"write `{shortened(digits)}*{shortened(name)}` for a product, or quote a name in backticks"
+        return _bad(word, start, f"`{shortened(word)}` is neither a number nor a name", hint)
     if float(digits) == float("inf"):
         return _bad(digits, start, "the number is too large")
     return Token("NUMBER", digits, start)
