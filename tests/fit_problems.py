@@ -67,7 +67,8 @@ def plan(
             continue
         takes = k == 0
         loadings = tuple(
-            LoadingPlan(level, z, np.arange(z.shape[1], dtype=np.intp)) for level, z in enumerate(random_designs)
+            LoadingPlan(level, z, np.arange(z.shape[1], dtype=np.intp))
+            for level, z in enumerate(random_designs)
         )
         index = np.arange(count, count + own.shape[1], dtype=np.intp)
         count += own.shape[1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
 from glamm.errors import FitError
+from glamm.inference.coordinates import Scaled
 from glamm.inference.optimize import Search
 from glamm.inference.options import AdaptiveQuadrature
 
@@ -109,7 +109,7 @@ class Comparison:
     loglik : float
         Change of the log-likelihood.
     gradient : ndarray, shape (P,)
-        Change of the gradient.
+        Change of the gradient in theta.
     """
 
     points: tuple[int, ...]
@@ -117,7 +117,10 @@ class Comparison:
     gradient: Array
 
     def estimates(self, covariance: Array) -> float:
-        """Return the change of the estimates that one Newton step predicts, largest in standard errors."""
+        """Return the largest change, in standard errors, of the estimates that a Newton step predicts.
+
+        `covariance`, (P, P), is that of theta; NaN for parameters without one.
+        """
         kept = np.flatnonzero(np.diagonal(covariance) > 0.0)
         if not kept.size:
             return 0.0
@@ -128,23 +131,21 @@ class Comparison:
         return float(np.max(np.abs(step) / np.sqrt(np.diagonal(within))))
 
 
-def settle(
-    objective: Any, theta: Array, ladder: Ladder, tolerance: float
-) -> Any:
-    """Return the objective with enough points that the log-likelihood at `theta` no longer moves.
+def settle(objective: Scaled, phi: Array, ladder: Ladder, tolerance: float) -> Scaled:
+    """Return the objective with enough points that the log-likelihood at `phi` no longer moves.
 
     Every level is tried on its own. The sum of cluster log-likelihoods must not move, nor may
     their changes be large and merely cancel.
     """
-    base = objective.cluster_logliks(theta)
+    base = objective.cluster_logliks(phi)
     while True:
-        coarse: list[tuple[int, Any, Array]] = []
+        coarse: list[tuple[int, Scaled, Array]] = []
         for level, q in enumerate(ladder.sizes):
             points = ladder.raised(objective.points, level)
             if not q or not ladder.affordable(points):
                 continue
             trial = objective.with_points(points)
-            values = trial.cluster_logliks(theta)
+            values = trial.cluster_logliks(phi)
             change = values - base
             if not abs(change.sum()) <= tolerance or not np.linalg.norm(change) <= tolerance:
                 coarse.append((level, trial, values))
@@ -158,12 +159,13 @@ def settle(
             raised = ladder.raised(points, level)
             points = raised if ladder.affordable(raised) else points
         objective = objective.with_points(points)
-        base = objective.cluster_logliks(theta)
+        base = objective.cluster_logliks(phi)
 
 
-def compare(objective: Any, search: Search, ladder: Ladder) -> Comparison:
+def compare(objective: Scaled, search: Search, ladder: Ladder) -> Comparison:
     """Return how the log-likelihood and its gradient change with the next finer rule."""
     points = ladder.raised(objective.points)
     loglik, gradient = objective.with_points(points).value_and_gradient(search.theta)
     search.evaluations += 1
-    return Comparison(points, abs(loglik - search.loglik), gradient - search.gradient)
+    change = (gradient - search.gradient) @ objective.at.inverse
+    return Comparison(points, abs(loglik - search.loglik), change)

@@ -1,4 +1,7 @@
-"""Latent covariance matrices at the boundary: zero diagonal entries of their Cholesky factors."""
+"""Latent covariance matrices at the boundary: zero diagonal entries of their Cholesky factors.
+
+All in the maximiser's coordinates, in which the rows of a Cholesky factor are scaled.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.inference.optimize import Scales, Search, Smooth
+from glamm.inference.optimize import Search, Smooth
 from glamm.inference.status import Missing
 
 Array = NDArray[np.float64]
@@ -16,10 +19,10 @@ Index = NDArray[np.intp]
 __all__ = ["Boundary", "canonical", "find_boundary", "settle_boundary"]
 
 SMALL = 0.05
-"""Diagonal entry, in its unit, below which zero is tried in its place."""
+"""Diagonal entry, in its coordinate, below which zero is tried in its place."""
 
 ZERO = 1e-4
-"""Diagonal entry, in its unit, that counts as zero."""
+"""Diagonal entry, in its coordinate, that counts as zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Boundary:
     missing: tuple[tuple[int, Missing], ...]
 
 
-def canonical(theta: Array, factors: tuple[Index, ...], unit: Array) -> Array:
+def canonical(theta: Array, factors: tuple[Index, ...]) -> Array:
     """Return theta with each Cholesky factor as the one with diagonal >= 0 of the same covariance matrix.
 
     The columns of diagonal entries that are zero become zero too. A factor whose pattern of fixed zeros
@@ -53,7 +56,7 @@ def canonical(theta: Array, factors: tuple[Index, ...], unit: Array) -> Array:
         lower = np.zeros((q, q))
         for k in range(q):
             own = psi[k, k] - lower[k, :k] @ lower[k, :k]
-            limit = (ZERO * unit[factor[k, k]]) ** 2 if free[k, k] else 0.0
+            limit = ZERO**2 if free[k, k] else 0.0
             if own > limit:
                 lower[k, k] = np.sqrt(own)
                 lower[k + 1 :, k] = (psi[k + 1 :, k] - lower[k + 1 :, :k] @ lower[k, :k]) / lower[k, k]
@@ -63,43 +66,41 @@ def canonical(theta: Array, factors: tuple[Index, ...], unit: Array) -> Array:
     return theta
 
 
-def find_boundary(theta: Array, factors: tuple[Index, ...], unit: Array) -> Boundary:
+def find_boundary(theta: Array, factors: tuple[Index, ...]) -> Boundary:
     """Return what is at the boundary at a canonical `theta`."""
     zero: list[int] = []
     missing: dict[int, Missing] = {}
     for factor in factors:
         for k in range(factor.shape[0]):
             own = int(factor[k, k])
-            if own < 0 or abs(theta[own]) > ZERO * unit[own]:
+            if own < 0 or abs(theta[own]) > ZERO:
                 continue
             zero.append(own)
             missing[own] = Missing.BOUNDARY
             row = [int(p) for p in factor[k, :k] if p >= 0]
-            if all(abs(theta[p]) <= ZERO * unit[p] for p in row):
+            if all(abs(theta[p]) <= ZERO for p in row):
                 missing.update((p, Missing.FLAT) for p in row)
             missing.update((int(p), Missing.FLAT) for p in factor[k + 1 :, k] if p >= 0)
     return Boundary(tuple(zero), tuple(sorted(missing.items())))
 
 
-def settle_boundary(
-    objective: Smooth, search: Search, scales: Scales, factors: tuple[Index, ...]
-) -> Boundary:
+def settle_boundary(objective: Smooth, search: Search, factors: tuple[Index, ...]) -> Boundary:
     """Set small diagonal entries to zero where that costs no log-likelihood; make the factors canonical."""
     slack = 1e-9 + 1e-14 * abs(search.loglik)
     candidates = [
         int(p)
         for factor in factors
         for p in np.diagonal(factor)
-        if p >= 0 and abs(search.theta[p]) <= SMALL * scales.unit[p]
+        if p >= 0 and abs(search.theta[p]) <= SMALL
     ]
     for k in candidates:
         theta = search.theta.copy()
         theta[k] = 0.0
         _move(objective, search, theta, slack)
-    theta = canonical(search.theta, factors, scales.unit)
+    theta = canonical(search.theta, factors)
     if not np.array_equal(theta, search.theta):
         _move(objective, search, theta, np.inf)
-    return find_boundary(search.theta, factors, scales.unit)
+    return find_boundary(search.theta, factors)
 
 
 def _move(objective: Smooth, search: Search, theta: Array, slack: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.inference.coordinates import Coordinates
 from glamm.inference.optimize import Smooth, positive
 from glamm.inference.status import Missing
 
@@ -20,16 +21,16 @@ STEP = 4e-3
 
 ONE_SIDED_STEP = 1e-3
 WIDEST = 0.05
-"""Widest difference step, in units of the parameters."""
+"""Widest difference step in any coordinate."""
 
 FLAT = 1e-4
-"""Information of the whole data, in units of one observation's, below which a direction is flat."""
+"""Information of the whole data, relative to one observation's, below which a direction is flat."""
 
 MEMBER = 0.05
 """Share of a flat direction's largest component from which a parameter counts as moved by it."""
 
 FAR = 4.0
-"""Distance along a flat direction, in units of the parameters, that only a diverging estimate goes."""
+"""Distance along flat directions that only a diverging estimate goes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,6 @@ def observed_information(
     objective: Smooth,
     theta: Array,
     curvature: Array,
-    unit: Array,
     free: Index,
     *,
     gradient: Array | None = None,
@@ -69,18 +69,17 @@ def observed_information(
     theta : ndarray, shape (P,)
     curvature : ndarray, shape (P, P)
         Approximate information.
-    unit : ndarray, shape (P,)
     free : ndarray of intp, shape (F,)
     gradient : ndarray, shape (P,), optional
         At `theta`. If given, one-sided differences are tried first: enough where the log-likelihood of
         much data is as good as quadratic, and seen to be enough by the symmetry of the result.
     """
     size = free.shape[0]
-    within = positive(curvature[np.ix_(free, free)], unit[free])
+    within = positive(curvature[np.ix_(free, free)])
     scale = np.sqrt(np.diagonal(within))
     lower = np.linalg.cholesky(within / np.outer(scale, scale)) * scale[:, None]
     directions = np.linalg.inv(lower).T
-    reach = np.max(np.abs(directions) / unit[free][:, None], axis=0)
+    reach = np.max(np.abs(directions), axis=0)
     evaluations = 0
     centre = np.zeros(size)
 
@@ -146,47 +145,58 @@ class Uncertainty:
     condition: float
 
 
-def uncertainty(information: Array, theta: Array, unit: Array, free: Index) -> Uncertainty:
-    """Return covariances of the parameters `free` from their information, (F, F)."""
-    size = theta.shape[0]
+def uncertainty(information: Array, phi: Array, at: Coordinates, free: Index) -> Uncertainty:
+    """Return covariances of theta from the information of phi.
+
+    Parameters
+    ----------
+    information : ndarray, shape (F, F)
+        Of the coordinates `free`.
+    phi : ndarray, shape (P,)
+    at : Coordinates
+    free : ndarray of intp, shape (F,)
+    """
+    size = phi.shape[0]
     covariance = np.full((size, size), np.nan)
     if not np.isfinite(information).all():
         missing = tuple((int(k), Missing.NOT_COMPUTED) for k in free)
         return Uncertainty(covariance, missing, (), float("nan"))
-    # scaled so that one average observation has information 1 on each parameter
-    values, vectors = np.linalg.eigh(information * np.outer(unit[free], unit[free]))
+    values, vectors = np.linalg.eigh(information)
     limit = max(FLAT, 1e-10 * float(values.max(initial=0.0)))
+    steep = values >= limit
+    far = bool(np.linalg.norm(vectors[:, ~steep].T @ phi[free]) > FAR)
+    back = at.transform[np.ix_(free, free)]
+    length = at.unit[free]
     reasons: dict[int, Missing] = {}
     flat = []
-    position = theta[free] / unit[free]
-    for value, vector in zip(values, vectors.T, strict=True):
-        if value >= limit:
-            continue
+    for value, vector in zip(values[~steep], vectors.T[~steep], strict=True):
+        direction = back @ vector
+        share = np.abs(direction) / length
+        moved = free[share > MEMBER * share.max()]
+        reason = Missing.UNIDENTIFIED
         if value < -100.0 * limit:
             reason = Missing.INDEFINITE
-        elif abs(float(vector @ position)) > FAR:
+        elif far or not (at.latent[moved].any() or at.deficient[moved].any()):
+            # a design of full rank loses its information only where the linear predictor diverges
             reason = Missing.DIVERGING
-        else:
-            reason = Missing.UNIDENTIFIED
-        member = np.abs(vector) > MEMBER * np.max(np.abs(vector))
-        reasons.update((int(k), reason) for k in free[member])
-        direction = np.zeros(size)
-        direction[free] = vector * unit[free]
-        flat.append(direction / np.linalg.norm(direction))
+        reasons.update((int(k), reason) for k in moved)
+        full = np.zeros(size)
+        full[free] = direction / np.linalg.norm(direction)
+        flat.append(full)
     good = np.array([k not in reasons for k in free], dtype=bool)
-    steep = values >= limit
-    inverse = (vectors[:, steep] / values[steep]) @ vectors[:, steep].T * np.outer(unit[free], unit[free])
+    root = back @ vectors[:, steep] / np.sqrt(values[steep])
     kept = free[good]
-    covariance[np.ix_(kept, kept)] = inverse[np.ix_(good, good)]
-    return Uncertainty(covariance, tuple(sorted(reasons.items())), tuple(flat), _condition(information, good))
+    covariance[np.ix_(kept, kept)] = root[good] @ root[good].T
+    onward = at.inverse[np.ix_(free, free)][:, good]
+    condition = _condition(onward.T @ information @ onward)
+    return Uncertainty(covariance, tuple(sorted(reasons.items(), key=lambda r: r[0])), tuple(flat), condition)
 
 
-def _condition(information: Array, kept: NDArray[np.bool_]) -> float:
-    within = information[np.ix_(kept, kept)]
-    if not within.size:
+def _condition(information: Array) -> float:
+    if not information.size:
         return float("nan")
-    scale = np.sqrt(np.abs(np.diagonal(within)))
-    values = np.linalg.eigvalsh(within / np.outer(scale, scale))
+    scale = np.sqrt(np.abs(np.diagonal(information)))
+    values = np.linalg.eigvalsh(information / np.outer(scale, scale))
     return float(values[-1] / values[0]) if values[0] > 0.0 else float("inf")
 
 

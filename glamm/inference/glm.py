@@ -6,12 +6,15 @@ model without latent variables this is the fit itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, ResponsePlan
+from glamm.kernels._block import evaluate
 from glamm.numdiff import pairs
 from glamm.protocols import Encoded
 
@@ -50,6 +53,8 @@ class FixedPart:
         Cluster of each unit, by level.
     groups : tuple of (channel, predictor, rows)
         Units whose channel is fed by the predictor.
+    kernel : PyCapsule or None
+        Compiled block function of the family.
     """
 
     response: ResponsePlan
@@ -62,6 +67,7 @@ class FixedPart:
     terms: tuple[Term, ...]
     clusters: tuple[Index, ...]
     groups: tuple[tuple[int, int, slice | Index], ...]
+    kernel: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,11 +136,13 @@ def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
                 groups += [(k, int(p), np.flatnonzero(fed == p)) for p in np.unique(fed) if p >= 0]
         part = FixedPart(
             response=response,
-            y=response.encoded.y[rows],
+            y=np.ascontiguousarray(response.encoded.y[rows], dtype=float),
             weight=weight,
             designs=tuple(p.design[rows] for p in response.predictors),
             coefficients=tuple(p.coefficient for p in response.predictors),
-            offsets=tuple(p.offset if np.ndim(p.offset) == 0 else p.offset[rows] for p in response.predictors),
+            offsets=tuple(
+                p.offset if np.ndim(p.offset) == 0 else p.offset[rows] for p in response.predictors
+            ),
             channels=channels,
             terms=tuple(
                 Term(k, loading.level, loading.design[rows], loading.latent)
@@ -143,6 +151,7 @@ def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
             ),
             clusters=tuple(c[rows] for c in clusters),
             groups=tuple(groups),
+            kernel=response.family.kernel(),
         )
         if n:
             parts.append(part)
@@ -186,27 +195,36 @@ def linear_predictors(part: FixedPart, theta: Array) -> Array:
 
 def derivatives(part: FixedPart, nu: Array) -> Derivatives:
     """Return log-likelihood and derivatives of `part` at the linear predictors `nu`, (predictors, n)."""
-    n = nu.shape[1]
     if part.channels is None:
-        channels = [nu[k : k + 1] for k in range(nu.shape[0])]
+        channels = nu
     else:
-        units = np.arange(n)
-        fed = part.channels
-        channels = [np.where(fed[:, k] >= 0, nu[fed[:, k], units], 0.0)[None] for k in range(fed.shape[1])]
-    with np.errstate(all="ignore"):
-        value, d1, d2 = part.response.family.block(part.y, channels, order=2)
-        loglik = float(np.broadcast_to(value[0], (1, n))[0] @ part.weight)
-    count = len(channels)
-    second = [np.broadcast_to(a, (1, n))[0] * part.weight for a in d2]
-    own = {k: second[p] for p, (k, m) in enumerate(pairs(count)) if k == m}
+        fed = part.channels.T
+        channels = np.where(fed >= 0, nu[fed, np.arange(nu.shape[1])], 0.0)
+    value, d1, d2 = _block(part, np.ascontiguousarray(channels))
+    loglik = float(value @ part.weight)
+    own = {k: p for p, (k, m) in enumerate(pairs(channels.shape[0])) if k == m}
     first = np.zeros_like(nu)
     curvature = np.zeros_like(nu)
+    second = [row * part.weight for row in d2]
     for k, predictor, rows in part.groups:
-        first[predictor, rows] += (np.broadcast_to(d1[k], (1, n))[0] * part.weight)[rows]
-        curvature[predictor, rows] += np.maximum(-own[k][rows], 0.0)
-    if not np.isfinite(loglik):
-        loglik = -np.inf
-    return Derivatives(loglik, first, curvature, second)
+        first[predictor, rows] += (d1[k] * part.weight)[rows]
+        curvature[predictor, rows] += np.maximum(-second[own[k]][rows], 0.0)
+    return Derivatives(loglik if np.isfinite(loglik) else -np.inf, first, curvature, second)
+
+
+def _block(part: FixedPart, channels: Array) -> tuple[Array, Sequence[Array], Sequence[Array]]:
+    """Return the log density of each unit and its derivatives in the channels, each (n,)."""
+    if part.kernel is not None:
+        found: tuple[Array, Array, Array] = evaluate(part.kernel, part.y, channels)
+        return found
+    n = channels.shape[1]
+    with np.errstate(all="ignore"):
+        value, d1, d2 = part.response.family.block(part.y, [row[None] for row in channels], order=2)
+
+    def flat(array: Array) -> Array:
+        return np.broadcast_to(array, (1, n))[0]
+
+    return flat(value[0]), [flat(a) for a in d1], [flat(a) for a in d2]
 
 
 def _normal_equations(part: FixedPart, at: Derivatives, gradient: Array, information: Array) -> None:

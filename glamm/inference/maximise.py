@@ -12,12 +12,13 @@ from glamm.compile.plan import Plan
 from glamm.errors import FitError
 from glamm.inference.adaptive import Comparison, Ladder, compare, settle
 from glamm.inference.boundary import Boundary, settle_boundary
+from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Uncertainty, observed_information, uncertainty
 from glamm.inference.objective import Objective
-from glamm.inference.optimize import Scales, Search, climb, newton_step, positive
+from glamm.inference.optimize import Search, climb, newton_step, positive
 from glamm.inference.options import FitOptions
 from glamm.inference.progress import Iteration, Reporter
-from glamm.inference.starts import Start, starting_values
+from glamm.inference.starts import starting_values
 from glamm.inference.status import Missing, Status
 
 Array = NDArray[np.float64]
@@ -28,10 +29,10 @@ __all__ = ["Optimum", "maximise"]
 ROUGH = 1e-2
 """Decrement at which the number of points is first judged."""
 
-CLOSE = 1e-7
+CLOSE = 1e-6
 """Decrement at which quasi-Newton steps end and the observed information takes over."""
 
-MOVED = 1e-6
+MOVED = 3e-6
 """Decrement by the observed information above which that is computed anew after its step."""
 
 MANY_CLUSTERS = 2000
@@ -123,15 +124,18 @@ class _Fit:
         self.factors = tuple(level.factor for level in plan.levels if level.factor.shape[0])
         self.auto = options.integration.points == "auto"
         points = self.ladder.first() if self.auto else self.ladder.given(options.integration.points)
-        self.objective = objective_type(plan, points, threads=options.threads)
+        objective = objective_type(plan, points, threads=options.threads)
         self.rule = "auto" if self.auto else "fixed"
-        if self.objective.exact:
+        if objective.exact:
             self.rule, self.auto = "exact", False
-            if set(self.objective.points) != {1}:
-                self.objective = objective_type(plan, (1,) * len(points), threads=options.threads)
+            if set(objective.points) != {1}:
+                objective = objective_type(plan, (1,) * len(points), threads=options.threads)
+        self.start = starting_values(plan, options.start)
+        self.at = self.start.coordinates
+        self.objective = Scaled(objective, self.at)
         self.reporter = Reporter(options.progress, options.optimizer.tol)
-        self.search = Search(np.array(plan.start), -np.inf, np.zeros(plan.n_parameters), np.eye(0))
-        self.scales = Scales(np.ones(plan.n_parameters), np.zeros(plan.n_parameters, dtype=bool))
+        begin = self.at.inverse @ self.start.theta
+        self.search = Search(begin, -np.inf, np.full(plan.n_parameters, np.nan), np.eye(plan.n_parameters))
         self.boundary = Boundary((), ())
         self.free = np.arange(plan.n_parameters)
         self.information: Array | None = None
@@ -146,7 +150,7 @@ class _Fit:
         try:
             if self._begin():
                 self._ascend()
-                self.boundary = settle_boundary(self.objective, self.search, self.scales, self.factors)
+                self.boundary = settle_boundary(self.objective, self.search, self.factors)
                 self._finish()
                 if self.rule == "fixed" and self.factors:
                     self.comparison = compare(self.objective, self.search, self.ladder)
@@ -156,40 +160,34 @@ class _Fit:
             self.reporter.close()
 
     def _begin(self) -> bool:
-        """Find starting values and a first curvature; False if the log-likelihood exists at none."""
-        start = starting_values(self.plan, self.options.start)
-        capped = np.zeros(self.plan.n_parameters, dtype=bool)
-        for factor in self.factors:
-            capped[factor[factor >= 0]] = True
-        self.scales = Scales(start.unit, capped)
-        tries = [start.theta, self.plan.start]
+        """Find a first point and curvature; False if the log-likelihood exists at no starting values."""
+        first, search = self.search.theta, self.search
+        tries = [first]
         if self.options.start is None:
-            tries.insert(1, np.where(capped, 0.3 * start.theta, start.theta))
-        for theta in tries:
-            loglik, gradient = self.objective.value_and_gradient(theta)
-            self.search.evaluations += 1
+            tries += [np.where(self.at.latent, 0.3 * first, first), self.at.inverse @ self.plan.start]
+        for phi in tries:
+            loglik, gradient = self.objective.value_and_gradient(phi)
+            search.evaluations += 1
             if np.isfinite(loglik) and np.isfinite(gradient).all():
                 self.objective.accept()
-                search = self.search
-                search.theta, search.loglik, search.gradient = np.array(theta), float(loglik), gradient
-                search.curvature = self._first_curvature(start)
+                search.theta, search.loglik, search.gradient = phi, float(loglik), gradient
+                search.curvature = self._first_curvature()
                 return True
         self.status = Status.NON_FINITE_START
         return False
 
-    def _first_curvature(self, start: Start) -> Array:
+    def _first_curvature(self) -> Array:
         """Return a positive definite information matrix at the start.
 
         That of the fixed part where there is nothing else, the outer product of cluster scores where
         clusters abound, differences of the gradient where they do not.
         """
-        size, unit = self.plan.n_parameters, start.unit
-        units = sum(response.cluster.shape[0] for response in self.plan.responses)
-        clusters = self.plan.levels[-1].clusters
-        row = np.diag(unit**-2.0)
-        if start.information is not None:
-            return positive(start.information, unit) + 1e-8 * row
-        if clusters >= max(5 * size, 30) and self.factors:
+        size = self.plan.n_parameters
+        identity = np.eye(size)
+        if self.start.information is not None:
+            transform = self.at.transform
+            return positive(transform.T @ self.start.information @ transform) + 1e-8 * identity
+        if self.plan.levels[-1].clusters >= max(5 * size, 30) and self.factors:
             scores = self.objective.cluster_scores(self.search.theta)
             self.search.evaluations += 1
             weight = self.plan.levels[-1].weight
@@ -197,21 +195,22 @@ class _Fit:
                 scores = scores[weight > 0.0] / np.sqrt(weight[weight > 0.0])[:, None]
             matrix = scores.T @ scores
             if np.isfinite(matrix).all():
-                return positive(matrix, unit) + 1e-2 * row
+                return positive(matrix) + 1e-2 * identity
+        units = sum(response.cluster.shape[0] for response in self.plan.responses)
         found = observed_information(
-            self.objective, self.search.theta, units * row, unit, self.free, gradient=self.search.gradient
+            self.objective, self.search.theta, units * identity, self.free, gradient=self.search.gradient
         )
         self.search.evaluations += found.evaluations
         if np.isfinite(found.matrix).all():
-            return positive(found.matrix, unit) + 1e-2 * row
-        return units * row
+            return positive(found.matrix) + 1e-2 * identity
+        return units * identity
 
     def _report(self, search: Search, decrement: float) -> None:
         self.reporter(search.loglik, search.relative_gradient(), decrement, self.objective.points)
 
     def _climb(self, tolerance: float, limit: int) -> Status | None:
         return climb(
-            self.objective, self.search, self.scales, tolerance=tolerance, limit=limit, report=self._report
+            self.objective, self.search, self.at.latent, tolerance=tolerance, limit=limit, report=self._report
         )
 
     def _ascend(self) -> None:
@@ -234,7 +233,7 @@ class _Fit:
         settled = settle(self.objective, self.search.theta, self.ladder, tolerance)
         return self._change_rule(settled)
 
-    def _change_rule(self, objective: Any) -> bool:
+    def _change_rule(self, objective: Scaled) -> bool:
         if objective is self.objective:
             return False
         loglik, gradient = objective.value_and_gradient(self.search.theta)
@@ -252,8 +251,9 @@ class _Fit:
     def _enough_points(self) -> bool:
         """Compare with a finer rule; if that matters move on to it and return False."""
         self.comparison = compare(self.objective, self.search, self.ladder)
-        curvature = positive(self.search.curvature, self.scales.unit)
-        estimates = self.comparison.estimates(np.linalg.inv(curvature))
+        transform = self.at.transform
+        covariance = transform @ np.linalg.inv(positive(self.search.curvature)) @ transform.T
+        estimates = self.comparison.estimates(covariance)
         if (
             self.comparison.loglik <= self._loglik_tolerance()
             and estimates <= self.options.integration.estimate_tolerance
@@ -280,7 +280,6 @@ class _Fit:
                 self.objective,
                 self.search.theta,
                 self.search.curvature,
-                self.scales.unit,
                 self.free,
                 gradient=self.search.gradient if many else None,
             )
@@ -295,12 +294,12 @@ class _Fit:
     def _newton(self, information: Array, tolerance: float) -> tuple[float, float]:
         """Take Newton steps over the free parameters; return the first and the last decrement."""
         free, search = self.free, self.search
-        matrix = positive(information, self.scales.unit[free])
+        matrix = positive(information)
         search.curvature[np.ix_(free, free)] = matrix
         first = None
         for _ in range(4):
             within = Search(search.theta[free], search.loglik, search.gradient[free], matrix)
-            step, decrement = newton_step(within, self.scales.unit[free])
+            step, decrement = newton_step(within)
             first = decrement if first is None else first
             if decrement <= 1e-3 * tolerance:
                 break
@@ -333,8 +332,9 @@ class _Fit:
                 float("nan"),
             )
         else:
-            information[np.ix_(self.free, self.free)] = self.information
-            known = uncertainty(self.information, search.theta, self.scales.unit, self.free)
+            onward = self.at.inverse[np.ix_(self.free, self.free)]
+            information[np.ix_(self.free, self.free)] = onward.T @ self.information @ onward
+            known = uncertainty(self.information, search.theta, self.at, self.free)
         missing = dict(known.missing) | dict(self.boundary.missing)
         error = None
         if self.rule == "exact" or not self.factors:
@@ -343,9 +343,9 @@ class _Fit:
             error = (self.comparison.loglik, self.comparison.estimates(known.covariance))
         trace = tuple(self.reporter.trace)
         return Optimum(
-            theta=search.theta,
+            theta=self.at.transform @ search.theta,
             loglik=search.loglik,
-            gradient=search.gradient,
+            gradient=search.gradient @ self.at.inverse,
             information=information,
             covariance=known.covariance,
             missing=tuple(sorted(missing.items(), key=lambda item: item[0])),
@@ -358,16 +358,11 @@ class _Fit:
             points=self.objective.points,
             rule=self.rule,
             integration_error=error,
-            relative_gradient=self._relative_gradient(),
+            relative_gradient=search.relative_gradient(),
             condition=known.condition,
             asymmetry=self.asymmetry,
             seconds=self.reporter.seconds(),
         )
-
-    def _relative_gradient(self) -> float:
-        if not self.search.curvature.size:
-            return float("nan")
-        return self.search.relative_gradient()
 
     def _status(self, reasons: set[Missing], error: tuple[float, float] | None) -> Status:
         if self.status is not None:
@@ -407,7 +402,8 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
         raise FitError("no response value is left to fit the model to")
     if options.start is not None and np.shape(options.start) != (plan.n_parameters,):
         raise FitError(
-            f"start has shape {np.shape(options.start)}: expected ({plan.n_parameters},), one value a parameter"
+            f"start has shape {np.shape(options.start)}: "
+            f"expected ({plan.n_parameters},), one value a parameter"
         )
     fit = _Fit(plan, options, objective_type)
     fit.run()

@@ -1,4 +1,8 @@
-"""Maximiser: quasi-Newton steps with the exact gradient, in a scale-free way."""
+"""Maximiser: quasi-Newton steps with the exact gradient.
+
+It works in coordinates in which one observation has about unit information on each parameter
+(`glamm.inference.coordinates`), so that one is a natural length in every direction.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,12 @@ from glamm.inference.status import Status
 
 Array = NDArray[np.float64]
 
-__all__ = ["Scales", "Search", "Smooth", "climb", "newton_step", "positive"]
+__all__ = ["Search", "Smooth", "climb", "newton_step", "positive"]
 
 ARMIJO = 1e-4
 BACKTRACK = 0.4
 NEAR = 1e-5
-"""Decrement below which a step is taken without a test of the log-likelihood, whose rounding could fail it."""
+"""Decrement below which a step may lower the log-likelihood by its rounding error."""
 
 
 class Smooth(Protocol):
@@ -29,22 +33,6 @@ class Smooth(Protocol):
 
     def accept(self) -> None:
         """Keep what the last evaluation found as the place to start the next one from."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scales:
-    """What is known of the parameters beforehand.
-
-    Attributes
-    ----------
-    unit : ndarray, shape (P,)
-        See `Start.unit`.
-    capped : ndarray of bool, shape (P,)
-        Entries of Cholesky factors, whose steps are capped.
-    """
-
-    unit: Array
-    capped: NDArray[np.bool_]
 
 
 @dataclass(slots=True, eq=False)
@@ -80,23 +68,21 @@ class Search:
 Report = Callable[[Search, float], None]
 
 
-def positive(matrix: Array, unit: Array, floor: float = 1e-10) -> Array:
-    """Return the symmetric `matrix` with its eigenvalues, on the scale of `unit`, made positive.
+def positive(matrix: Array, floor: float = 1e-10) -> Array:
+    """Return the symmetric `matrix` with the eigenvalues of its unit-diagonal form made positive.
 
     Negative ones change sign; none stays below `floor` times the largest.
     """
-    scaled = 0.5 * (matrix + matrix.T) * np.outer(unit, unit)
-    size = np.sqrt(np.abs(np.diagonal(scaled)))
+    size = np.sqrt(np.abs(np.diagonal(matrix)))
     size[~(size > 0.0)] = 1.0
-    values, vectors = np.linalg.eigh(scaled / np.outer(size, size))
+    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) / np.outer(size, size))
     values = np.abs(values)
     values = np.maximum(values, floor * max(values.max(initial=0.0), 1e-300))
-    full = size / unit
-    result: Array = (vectors * values) @ vectors.T * np.outer(full, full)
+    result: Array = (vectors * values) @ vectors.T * np.outer(size, size)
     return result
 
 
-def newton_step(search: Search, unit: Array) -> tuple[Array, float]:
+def newton_step(search: Search) -> tuple[Array, float]:
     """Return the step ``H^-1 g`` and the decrement ``g' H^-1 g``; repairs the curvature if it must."""
     size = np.sqrt(np.abs(np.diagonal(search.curvature)))
     if size.all():
@@ -110,7 +96,7 @@ def newton_step(search: Search, unit: Array) -> tuple[Array, float]:
                 return step, decrement
         except np.linalg.LinAlgError:
             pass
-    search.curvature = positive(np.nan_to_num(search.curvature), unit)
+    search.curvature = positive(np.nan_to_num(search.curvature))
     step = np.linalg.solve(search.curvature, search.gradient)
     return step, float(search.gradient @ step)
 
@@ -127,17 +113,15 @@ def _update(search: Search, step: Array, change: Array) -> None:
         change = share * change + (1.0 - share) * image
         along = float(step @ change)
     if along > 0.0:
-        search.curvature = (
-            search.curvature + np.outer(change, change) / along - np.outer(image, image) / bend
-        )
+        search.curvature = search.curvature + np.outer(change, change) / along - np.outer(image, image) / bend
 
 
-def _cap(step: Array, theta: Array, scales: Scales) -> float:
+def _cap(step: Array, theta: Array, capped: NDArray[np.bool_]) -> float:
     """Return the factor, at most one, that keeps Cholesky entries from jumping."""
-    if not scales.capped.any():
+    if not capped.any():
         return 1.0
-    limit = 1.5 * np.maximum(scales.unit, np.abs(theta))[scales.capped]
-    return min(1.0, float(np.min(limit / np.maximum(np.abs(step[scales.capped]), 1e-300))))
+    limit = 1.5 * np.maximum(1.0, np.abs(theta[capped]))
+    return min(1.0, float(np.min(limit / np.maximum(np.abs(step[capped]), 1e-300))))
 
 
 def try_step(objective: Smooth, search: Search, step: Array, slope: float, near: bool) -> Array | None:
@@ -163,7 +147,7 @@ def try_step(objective: Smooth, search: Search, step: Array, slope: float, near:
 def climb(
     objective: Smooth,
     search: Search,
-    scales: Scales,
+    capped: NDArray[np.bool_],
     *,
     tolerance: float,
     limit: int,
@@ -176,7 +160,8 @@ def climb(
     objective : Smooth
     search : Search
         Changed as the climb goes on: after an interruption it holds the best point so far.
-    scales : Scales
+    capped : ndarray of bool, shape (P,)
+        Entries of Cholesky factors, whose steps are capped.
     tolerance : float
     limit : int
         Iterations.
@@ -190,16 +175,16 @@ def climb(
     """
     fresh = False
     for _ in range(limit):
-        step, decrement = newton_step(search, scales.unit)
+        step, decrement = newton_step(search)
         report(search, decrement)
         if decrement < tolerance:
             return None
-        cap = _cap(step, search.theta, scales)
+        cap = _cap(step, search.theta, capped)
         taken = try_step(objective, search, cap * step, cap * decrement, decrement < NEAR)
         if taken is None:
             if fresh:
                 return Status.LINE_SEARCH
             # forget what the curvature learnt elsewhere, once: steepest ascent on its diagonal
-            search.curvature = np.diag(np.maximum(np.abs(np.diagonal(search.curvature)), scales.unit**-2.0))
+            search.curvature = np.diag(np.maximum(np.abs(np.diagonal(search.curvature)), 1.0))
         fresh = taken is None
     return Status.ITERATION_LIMIT

@@ -66,7 +66,9 @@ class Reporter:
         Standard error by default.
     """
 
-    def __init__(self, wanted: bool | Callback | None, tolerance: float, stream: IO[str] | None = None) -> None:
+    def __init__(
+        self, wanted: bool | Callback | None, tolerance: float, stream: IO[str] | None = None
+    ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._terminal = bool(getattr(self._stream, "isatty", lambda: False)())
         self._callback = wanted if callable(wanted) else None
@@ -79,9 +81,7 @@ class Reporter:
         self._started = time.perf_counter()
         self.trace: list[Iteration] = []
 
-    def __call__(
-        self, loglik: float, gradient: float, decrement: float, points: tuple[int, ...]
-    ) -> None:
+    def __call__(self, loglik: float, gradient: float, decrement: float, points: tuple[int, ...]) -> None:
         """Record an accepted step and show it if it is time."""
         seconds = self.seconds()
         step = Iteration(len(self.trace), loglik, gradient, decrement, points, seconds)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
+from glamm.inference.coordinates import Coordinates, coordinates
 from glamm.inference.glm import (
     Derivatives,
     FixedPart,
@@ -33,47 +34,24 @@ SAMPLE = 40_000
 
 FLOOR = 0.25
 CEILING = 25.0
-"""Bounds of a starting variance: in units of the sampling variance of a cluster's effect, and of `unit`."""
+"""Bounds of a starting variance, relative to the sampling variance of a cluster's effect and of a unit's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Starting values and the scale of each parameter.
+    """Starting values and coordinates for the way from there.
 
     Attributes
     ----------
     theta : ndarray, shape (P,)
-    unit : ndarray, shape (P,)
-        Change of each parameter that one average unit of data can just tell: the inverse square root of
-        its information in one unit. The scale that step caps and flatness are judged on.
+    coordinates : Coordinates
     information : ndarray, shape (P, P), or None
         Observed information of the fixed part; None where there are latent variables.
     """
 
     theta: Array
-    unit: Array
+    coordinates: Coordinates
     information: Array | None
-
-
-def _unit_lengths(plan: Plan, parts: tuple[FixedPart, ...], at: list[Derivatives]) -> Array:
-    """Return `Start.unit` at the given derivatives."""
-    total = np.zeros(plan.n_parameters)
-    count = np.zeros(plan.n_parameters)
-    for part, d in zip(parts, at, strict=True):
-        n = part.weight.sum()
-        for design, coefficient, curvature in zip(part.designs, part.coefficients, d.curvature, strict=True):
-            np.add.at(total, coefficient, np.einsum("ij,i,ij->j", design, curvature, design))
-            np.add.at(count, coefficient, n)
-        for term in part.terms:
-            factor = plan.levels[term.level].factor
-            size = np.einsum("ij,i,ij->j", term.design, d.curvature[term.predictor], term.design)
-            for latent, value in zip(term.latent, size, strict=True):
-                row = factor[latent][factor[latent] >= 0]
-                total[row] += value
-                count[row] += n
-    with np.errstate(divide="ignore", invalid="ignore"):
-        unit = np.sqrt(count / total)
-    return np.where(np.isfinite(unit) & (unit > 0.0), unit, 1.0)
 
 
 def _row_moments(part: FixedPart, d: Derivatives, level: int, q: int) -> tuple[Array, Array]:
@@ -135,7 +113,9 @@ def _admissible(psi: Array, low: Array, high: Array) -> Array:
     root = np.sqrt(np.where(positive, variance, 1.0))
     correlation = np.where(np.outer(positive, positive), psi / np.outer(root, root), 0.0)
     np.fill_diagonal(correlation, 1.0)
-    values, vectors = np.linalg.eigh(np.clip(correlation, -0.9, 0.9) * (1 - np.eye(len(psi))) + np.eye(len(psi)))
+    values, vectors = np.linalg.eigh(
+        np.clip(correlation, -0.9, 0.9) * (1 - np.eye(len(psi))) + np.eye(len(psi))
+    )
     repaired = (vectors * np.maximum(values, 0.1)) @ vectors.T
     norm = np.sqrt(np.diagonal(repaired))
     sd = np.sqrt(np.clip(variance, low, high))
@@ -204,22 +184,22 @@ def starting_values(plan: Plan, theta: Array | None = None) -> Start:
     parts = fixed_parts(plan, SAMPLE)
     begin = intercept_start(plan, parts)
     at = [derivatives(part, linear_predictors(part, begin)) for part in parts]
-    unit = _unit_lengths(plan, parts, at)
+    system = coordinates(plan, parts, at)
     if theta is not None:
-        return Start(np.array(theta, dtype=float), unit, None)
+        return Start(np.array(theta, dtype=float), system, None)
     latent = [level for level in range(len(plan.levels)) if plan.levels[level].factor.shape[0]]
     fixed = fit_fixed_part(parts, begin, tolerance=1e-2 if latent else 1e-8)
     found = fixed.theta.copy()
     if not latent:
         units = sum(response.cluster.shape[0] for response in plan.responses)
         seen = sum(part.weight.shape[0] for part in parts)
-        return Start(found, unit, fixed.information * (units / max(seen, 1)))
+        return Start(found, system, fixed.information * (units / max(seen, 1)))
     at = list(fixed.at)
     extra = [np.zeros((len(part.designs), part.weight.shape[0])) for part in parts]
     if not all(np.isfinite(d.loglik) and np.isfinite(d.first).all() for d in at):
-        return Start(found, unit, None)
+        return Start(found, system, None)
     for level in reversed(latent):
-        psi, predicted = _level_start(plan, parts, at, level, unit)
+        psi, predicted = _level_start(plan, parts, at, level, system.unit)
         _store(found, plan.levels[level].factor, psi)
         for r, part in enumerate(parts):
             for term in part.terms:
@@ -231,6 +211,6 @@ def starting_values(plan: Plan, theta: Array | None = None) -> Start:
             for part, more in zip(parts, extra, strict=True)
         ]
         if not all(np.isfinite(d.loglik) and np.isfinite(d.first).all() for d in at):
-            return Start(found, unit, None)
+            return Start(found, system, None)
     refit = fit_fixed_part(parts, found, extra, tolerance=1e-2, max_iterations=4)
-    return Start(refit.theta, unit, None)
+    return Start(refit.theta, system, None)

@@ -1,0 +1,141 @@
+"""Coordinates in which every parameter has about unit information in one observation.
+
+theta = T phi. For the coefficients of a linear predictor T is the inverse of the triangular factor of its
+weighted design, so that badly scaled and nearly collinear columns do no harm; for the entries of
+Cholesky factors T is diagonal. The maximiser knows phi only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import Plan
+from glamm.inference.glm import Derivatives, FixedPart
+
+Array = NDArray[np.float64]
+
+__all__ = ["Coordinates", "Scaled", "coordinates"]
+
+DEFICIENT = 1e-9
+"""Share of a column's length that its part beyond the columns before it must reach."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coordinates:
+    """The map theta = T phi.
+
+    Attributes
+    ----------
+    transform, inverse : ndarray, shape (P, P)
+        T and its inverse.
+    deficient : ndarray of bool, shape (P,)
+        Coordinates along which the design is collinear.
+    latent : ndarray of bool, shape (P,)
+        Entries of Cholesky factors.
+    """
+
+    transform: Array
+    inverse: Array
+    deficient: NDArray[np.bool_]
+    latent: NDArray[np.bool_]
+
+    @property
+    def unit(self) -> Array:
+        """Return the change of each parameter, by itself, that one observation can just tell, (P,)."""
+        return 1.0 / np.sqrt(np.einsum("ij,ij->j", self.inverse, self.inverse))
+
+
+def _triangle(design: Array, curvature: Array, total: float) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the triangular factor of a weighted design (p, p) and which columns add nothing."""
+    positive = curvature[curvature > 0.0]
+    least = 1e-3 * float(positive.mean()) if positive.size else 1.0
+    weighted = design * np.sqrt(np.maximum(curvature, least))[:, None]
+    rows, p = weighted.shape
+    if rows < p:
+        weighted = np.concatenate([weighted, np.zeros((p - rows, p))])
+    triangle = np.linalg.qr(weighted, mode="r") / np.sqrt(total)
+    if not np.isfinite(triangle).all():
+        return np.eye(p), np.zeros(p, dtype=bool)
+    length = np.linalg.norm(triangle, axis=0)
+    deficient = np.abs(np.diagonal(triangle)) <= DEFICIENT * length
+    for k in np.flatnonzero(deficient):
+        triangle[k] = 0.0
+        triangle[k, k] = length[k] if length[k] > 0.0 else 1.0
+    return triangle * np.sign(np.diagonal(triangle))[:, None], deficient
+
+
+def coordinates(plan: Plan, parts: Sequence[FixedPart], at: Sequence[Derivatives]) -> Coordinates:
+    """Return coordinates from the information of the units at some point."""
+    size = plan.n_parameters
+    inverse = np.eye(size)
+    seen = np.zeros(size, dtype=bool)
+    deficient = np.zeros(size, dtype=bool)
+    latent = np.zeros(size, dtype=bool)
+    total = np.zeros(size)
+    count = np.zeros(size)
+    for part, d in zip(parts, at, strict=True):
+        n = float(part.weight.sum())
+        for design, coefficient, curvature in zip(part.designs, part.coefficients, d.curvature, strict=True):
+            if not coefficient.size or seen[coefficient].any():
+                continue
+            triangle, lacking = _triangle(design, curvature, n)
+            inverse[np.ix_(coefficient, coefficient)] = triangle
+            deficient[coefficient] = lacking
+            seen[coefficient] = True
+        for term in part.terms:
+            factor = plan.levels[term.level].factor
+            length = np.einsum("ij,i,ij->j", term.design, d.curvature[term.predictor], term.design)
+            for row, value in zip(term.latent, length, strict=True):
+                entries = factor[row][factor[row] >= 0]
+                total[entries] += value
+                count[entries] += n
+    for level in plan.levels:
+        latent[level.factor[level.factor >= 0]] = True
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.sqrt(total / count)
+    scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
+    inverse[latent, latent] = scale[latent]
+    return Coordinates(np.linalg.inv(inverse), inverse, deficient, latent)
+
+
+class Scaled:
+    """An objective as a function of phi.
+
+    Parameters
+    ----------
+    objective : Objective
+    at : Coordinates
+    """
+
+    def __init__(self, objective: Any, at: Coordinates) -> None:
+        self.objective = objective
+        self.at = at
+        self.points: tuple[int, ...] = objective.points
+
+    def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
+        """Return the log-likelihood and its gradient in phi, (P,)."""
+        loglik, gradient = self.objective.value_and_gradient(self.at.transform @ phi)
+        return loglik, gradient @ self.at.transform
+
+    def accept(self) -> None:
+        """Keep the modes of the last evaluation."""
+        self.objective.accept()
+
+    def cluster_logliks(self, phi: Array) -> Array:
+        """Return the log-likelihood of each top-level cluster."""
+        values: Array = self.objective.cluster_logliks(self.at.transform @ phi)
+        return values
+
+    def cluster_scores(self, phi: Array) -> Array:
+        """Return the gradient in phi of each top-level cluster's weighted term, (clusters, P)."""
+        scores: Array = self.objective.cluster_scores(self.at.transform @ phi) @ self.at.transform
+        return scores
+
+    def with_points(self, points: tuple[int, ...]) -> Scaled:
+        """Return the same with another rule."""
+        return Scaled(self.objective.with_points(points), self.at)
