@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.checks import all_alone, collinear
+from glamm.compile.latents import Latent, LatentDraft
 from glamm.compile.layout import LoadingLayout, PredictorLayout, ResponseLayout, merge_loadings
 from glamm.compile.levels import ClusterTree
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
@@ -51,24 +52,6 @@ class Observed:
     weight: Array | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Latent:
-    """A latent variable: its name, and the predictor and term it belongs to."""
-
-    name: str
-    response: str
-    predictor: str
-    label: str
-
-
-@dataclass(slots=True, eq=False)
-class _LevelDraft:
-    """Latent variables of a level while blocks are added: groups of them that covary."""
-
-    latents: list[_Latent] = field(default_factory=list)
-    groups: list[list[int]] = field(default_factory=list)
-
-
 def _written(response: str, predictor: Predictor) -> str:
     """Return a predictor as the model language writes it: ``y``, ``y[b]``, ``threshold(y)[1|2]``."""
     name = response if predictor.name == "mu" else f"{predictor.name}({response})"
@@ -102,7 +85,7 @@ class Assembly:
         self._designs: dict[tuple[tuple[Term, ...], bool, bool, int], Design] = {}
         self._rows: list[ParameterRow] = []
         self._start: list[float] = []
-        self._drafts = [_LevelDraft() for _ in tree.levels]
+        self._drafts = [LatentDraft() for _ in tree.levels]
         self._loadings: dict[tuple[int, int], list[tuple[int, Design, Index]]] = {}
         self._check_names()
         for block in graph.blocks:
@@ -163,7 +146,7 @@ class Assembly:
                 prefix = "" if bare else f"{_written(name, predictor)}: "
                 latent = np.arange(len(draft.latents), len(draft.latents) + len(design.names), dtype=np.intp)
                 draft.latents += [
-                    _Latent(prefix + column, name, predictor.name, predictor.label) for column in design.names
+                    Latent(prefix + column, name, predictor.name, predictor.label) for column in design.names
                 ]
                 group += latent.tolist()
                 self._loadings.setdefault((at, k), []).append((level, design, latent))
@@ -335,29 +318,17 @@ class Assembly:
         found = []
         place = self._n_coefficients
         for level, draft in zip(self._tree.levels, self._drafts, strict=True):
-            q = len(draft.latents)
-            index = np.full((q, q), -1, dtype=np.intp)
-            for group in draft.groups:
-                for i, row in enumerate(group):
-                    for column in group[: i + 1]:
-                        index[row, column] = place
-                        place += 1
-            names = tuple(latent.name for latent in draft.latents)
-            found.append(LatentFactor(level.level.name, names, index))
+            factor = draft.factor(level.level.name, place)
+            place += int((factor.index >= 0).sum())
+            found.append(factor)
         return tuple(found)
 
     def parameters(self) -> ParameterTable:
         """Return the reported parameters; to be called after `responses`."""
         factors = self.factors()
         rows = list(self._rows)
-        for level, (factor, draft) in enumerate(zip(factors, self._drafts, strict=True)):
-            for group in draft.groups:
-                rows += [_sd_row(factor.level, draft.latents[i], (level, i)) for i in group]
-                rows += [
-                    _cor_row(factor.level, draft.latents[i], draft.latents[j], (level, i, j))
-                    for k, j in enumerate(group)
-                    for i in group[:k]
-                ]
+        for position, (factor, draft) in enumerate(zip(factors, self._drafts, strict=True)):
+            rows += draft.rows(factor.level, position)
         free = sum(int((factor.index >= 0).sum()) for factor in factors)
         if not factors:
             factors = (LatentFactor("", (), np.zeros((0, 0), dtype=np.intp)),)
@@ -371,32 +342,3 @@ class Assembly:
         for factor in factors:
             start[np.diagonal(factor.index)] = 1.0
         return start
-
-
-def _sd_row(level: str, latent: _Latent, place: tuple[int, int]) -> ParameterRow:
-    return ParameterRow(
-        f"sd({latent.name} | {level})",
-        "sd",
-        latent.response,
-        latent.predictor,
-        latent.label,
-        (latent.name,),
-        level,
-        "log",
-        place,
-    )
-
-
-def _cor_row(level: str, first: _Latent, second: _Latent, place: tuple[int, int, int]) -> ParameterRow:
-    same = first.response == second.response
-    return ParameterRow(
-        f"cor({first.name}, {second.name} | {level})",
-        "cor",
-        first.response if same else "",
-        first.predictor if same and first.predictor == second.predictor else "",
-        first.label if same and first.label == second.label else "",
-        (first.name, second.name),
-        level,
-        "atanh",
-        place,
-    )

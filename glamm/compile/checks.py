@@ -40,7 +40,7 @@ def dependencies(matrix: Array) -> list[tuple[int, tuple[int, ...]]]:
         return []
     norms = np.linalg.norm(matrix, axis=0)
     scaled = matrix / np.where(norms > 0.0, norms, 1.0)
-    return _search(np.linalg.qr(scaled, mode="r"))
+    return _search(np.asarray(np.linalg.qr(scaled, mode="r"), dtype=float))
 
 
 def _clearly_full(matrix: Array) -> bool:

@@ -167,22 +167,6 @@ class Lowered:
     levels: tuple[LevelLayout, ...]
     messages: tuple[str, ...]
 
-    def predictors(self, response: int, table: Table, rows: Index | None = None) -> tuple[PredictorPlan, ...]:
-        """Return the linear predictors of a response for other data, in their row order.
-
-        Parameters
-        ----------
-        response : int
-        table : Table
-        rows : ndarray of intp, shape (n,), or None
-            A row that lacks a covariate is nan.
-        """
-        layout, plan = self.responses[response], self.plan.responses[response]
-        return tuple(
-            own.apply(fitted, table, rows)
-            for own, fitted in zip(layout.predictors, plan.predictors, strict=True)
-        )
-
 
 def merge_loadings(parts: Sequence[tuple[int, NDArray[np.float64], Index]]) -> tuple[LoadingPlan, ...]:
     """Return one loading plan for each level.

@@ -159,7 +159,7 @@ class _Builder:
             if variable.keywords:
                 self._problem(f"{variable.function}() takes columns only", variable.span)
         else:
-            name = variable.name if isinstance(variable, Name) else unparse(variable)
+            name = _name(variable)
             form = ResponseForm("", (factor_text(variable, self.problems),))
             columns, alias = frozenset(found for found, _ in names_in(variable)), name
         if later:
@@ -180,8 +180,7 @@ class _Builder:
         """Return the response inside ``sigma(y)``."""
         if len(call.args) != 1 or call.keywords:
             return None
-        (inner,) = call.args
-        return self._response(inner.name if isinstance(inner, Name) else unparse(inner))
+        return self._response(_name(call.args[0]))
 
     def _response(self, name: str) -> _Draft | None:
         if name in self.drafts:
@@ -212,8 +211,7 @@ class _Builder:
         if owner is not None:
             return owner, variable.function
         if len(variable.args) == 1:
-            inner = variable.args[0]
-            text = inner.name if isinstance(inner, Name) else unparse(inner)
+            text = _name(variable.args[0])
             message = (
                 f"{name} ~ ... regresses the parameter {variable.function!r} of a response {text!r}, "
                 "but no statement models it"
@@ -339,14 +337,15 @@ class _Builder:
             if not isinstance(statement, FamilyOf):
                 continue
             spec = read_family(statement.family, self.problems)
-            for name in statement.responses:
-                draft = self._response(name.name)
+            for response in statement.responses:
+                name = _name(response)
+                draft = self._response(name)
                 if draft is None:
-                    if name.name not in self.latents:
+                    if name not in self.latents:
                         self._problem(
-                            f"family({name.name}): the model has no response {name.name!r}",
-                            name.span,
-                            nearest(name.name, self.drafts) or self._listed(),
+                            f"family({name}): the model has no response {name!r}",
+                            response.span,
+                            nearest(name, self.drafts) or self._listed(),
                         )
                 elif draft.name in specs:
                     self._problem(f"the response {draft.name!r} has two families", statement.span)
@@ -372,6 +371,11 @@ class _Builder:
 
     def _listed(self) -> str:
         return f"the responses are {', '.join(self.drafts)}" if self.drafts else ""
+
+
+def _name(expr: Expr) -> str:
+    """Return what a response is called: its column, or the call as canonical text."""
+    return expr.name if isinstance(expr, Name) else unparse(expr)
 
 
 def _latent(target: Target) -> str:

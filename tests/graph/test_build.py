@@ -98,8 +98,9 @@ def test_families_of_text_and_argument():
     found = graph(text, {"y1": family_spec("poisson")})
     assert [str(r.family) for r in found.responses] == ["poisson", "ordinal(probit)"]
     assert [str(r.family) for r in graph("a + b ~ x", FamilySpec("gamma")).responses] == ["gamma", "gamma"]
-    counts = "cbind(r, m) ~ x; family(r) = binomial"
-    assert graph(counts).responses[0].family == FamilySpec("binomial")
+    for name in ("r", "cbind(r, m)"):
+        counts = f"cbind(r, m) ~ x; family({name}) = binomial"
+        assert graph(counts).responses[0].family == FamilySpec("binomial")
 
 
 def test_printed():
