@@ -33,6 +33,36 @@ def _unit(n: int, *axes: int) -> list[float]:
     return [1.0 if k in axes else 0.0 for k in range(n)]
 
 
+def differentiate_scaled(
+    function: Callable[[Sequence[Array]], Array], nu: Sequence[Array], scale: Array, order: int
+) -> tuple[list[Array], ...]:
+    """Return what `differentiate` does, with steps in the first channel in proportion to `scale`.
+
+    Parameters
+    ----------
+    function, nu, order
+        As in `differentiate`.
+    scale : ndarray, broadcastable to the channels
+        Distance in ``nu[0]`` over which the function varies.
+    """
+    first, *rest = (np.asarray(value, dtype=float) for value in nu)
+    result = differentiate(
+        lambda at: function([first + scale * at[0], *at[1:]]), [np.zeros_like(first * scale), *rest], order
+    )
+    n = len(nu)
+    of_pairs = pairs(n)
+    powers = (
+        [0],
+        [int(k == 0) for k in range(n)],
+        [pair.count(0) for pair in of_pairs],
+        [pair.count(0) + int(k == 0) for pair in of_pairs for k in range(n)],
+    )
+    return tuple(
+        [value / scale**power if power else value for value, power in zip(values, degrees, strict=True)]
+        for values, degrees in zip(result, powers, strict=False)
+    )
+
+
 def differentiate(
     function: Callable[[Sequence[Array]], Array], nu: Sequence[Array], order: int
 ) -> tuple[list[Array], ...]:
@@ -82,9 +112,7 @@ def differentiate(
             return np.asarray(total / STEP**2)
 
         own = [curvature((k,)) for k in range(n)]
-        return [
-            own[k] if k == m else 0.5 * (curvature((k, m)) - own[k] - own[m]) for k, m in pairs(n)
-        ]
+        return [own[k] if k == m else 0.5 * (curvature((k, m)) - own[k] - own[m]) for k, m in pairs(n)]
 
     result.append(second(nu))
     if order == 2:

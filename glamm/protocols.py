@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.numdiff import differentiate
+from glamm.numdiff import differentiate, differentiate_scaled
 
 Array = NDArray[np.float64]
 
 __all__ = [
+    "TRANSFORMS",
     "Column",
     "Encoded",
     "Family",
@@ -32,7 +33,6 @@ __all__ = [
     "Parameter",
     "Predictor",
     "ResponseError",
-    "TRANSFORMS",
     "Transform",
 ]
 
@@ -219,6 +219,20 @@ class Link(ABC):
         """Return d mu / d nu, any shape (default: numerical)."""
         return differentiate(lambda nus: self.inverse(nus[0]), (np.asarray(nu, float),), 1)[1][0]
 
+    def radius(self, nu: Array) -> Array:
+        """Return how far from `nu` the mean is a smooth function of it, at most 1 (default: 1).
+
+        Numerical derivatives take steps in proportion, so that they do not cross a pole.
+        """
+        return np.ones_like(np.asarray(nu, float))
+
+    def start(self, mean: float) -> float:
+        """Return the linear predictor of `mean`, or of a value near it inside the link's range."""
+        low, high = self.mean.low, self.mean.high
+        margin = 0.1 * min(1.0, high - low)
+        inside = low + margin if mean <= low else high - margin if mean >= high else mean
+        return float(self.link(np.asarray(inside)))
+
     # What families need where the mean itself under- or overflows. Each default follows from `inverse`.
 
     def log_inverse(self, nu: Array) -> Array:
@@ -334,7 +348,15 @@ class Family(ABC):
             the derivative of that pair in channel k. The default differentiates `log_likelihood`
             numerically with an eighth-order rule.
         """
-        return differentiate(lambda nus: self.log_likelihood(y, nus), nu, order)
+        scale = self.radius(nu)
+        return differentiate_scaled(lambda at: self.log_likelihood(y, at), nu, scale, order)
+
+    def radius(self, nu: Sequence[Array]) -> Array:
+        """Return how far channel 0 may move before the log density changes character, at most 1.
+
+        Only the numerical derivatives of `block` use it (default: the link's).
+        """
+        return self.link.radius(nu[0])
 
     def is_quadratic(self, channel: int) -> bool:
         """Return whether the log density is a quadratic function of a channel, the others given.
@@ -457,12 +479,7 @@ class MeanFamily(Family):
     def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
         values = list(super().start(encoded, weight))
         average = float(np.average(encoded.y[:, 0], weights=weight))
-        low, high = self.link.mean.low, self.link.mean.high
-        if average <= low:
-            average = low + 0.1
-        if average >= high:
-            average = high - 0.1
-        values[0] = float(self.link.link(np.asarray(average)))
+        values[0] = self.link.start(average)
         return tuple(values)
 
     def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
+from glamm.kernels import _families
 from glamm.protocols import (
     TRANSFORMS,
     Array,
@@ -37,9 +38,11 @@ _SERIES_FROM = 16.0
 
 def compiled(family: str, link: Link, options: Mapping[str, float] | None = None) -> Any:
     """Return the compiled block function of a family and link, or None if there is none."""
-    from glamm.kernels import _families
-
-    return _families.capsule(family, link.name, {} if options is None else options)
+    given = {} if options is None else dict(options)
+    exponent = getattr(link, "exponent", None)
+    if exponent is not None:
+        given["power"] = exponent
+    return _families.capsule(family, link.name, given)
 
 
 def normalised(ll: Array) -> Array:
@@ -139,6 +142,13 @@ class LogMeanFamily(MeanFamily):
 
     def log_density(self, y: Array, mu: Array, *parameters: Array) -> Array:
         return self.log_density_at(y, np.log(mu), *parameters)
+
+    def radius(self, nu: Sequence[Array]) -> Array:
+        # half the way to where the mean is zero, whatever the link
+        mu_nu = np.asarray(nu[0], float)
+        with np.errstate(all="ignore"):
+            relative = np.exp(self.link.log_inverse(mu_nu) - np.log(np.abs(self.link.derivative(mu_nu))))
+        return np.clip(np.where(np.isnan(relative), 1.0, 0.5 * relative), 1e-100, self.link.radius(mu_nu))
 
     def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
         with np.errstate(all="ignore"):

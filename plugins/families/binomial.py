@@ -147,7 +147,7 @@ class Binomial(Family):
     def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
         successes, trials = (float(np.sum(weight * column)) for column in encoded.y.T)
         p = np.clip((successes + 0.5) / (trials + 1.0), 0.02, 0.98)
-        return (float(self.link.link(p)), *super().start(encoded, weight)[1:])
+        return (self.link.start(float(p)), *super().start(encoded, weight)[1:])
 
     def mean_value(self, encoded_categories: tuple[str, ...], nu: Sequence[Array]) -> Array:
         with np.errstate(all="ignore"):

@@ -41,6 +41,9 @@ class Gaussian(MeanFamily):
             z = (y[:, 0] - mu) * np.exp(-log_sigma)
             return normalised(-0.5 * np.square(z) - log_sigma - _LOG_SQRT_2PI)
 
+    def is_quadratic(self, channel: int) -> bool:
+        return channel == 0 and self.link.name == "identity"
+
     def kernel(self) -> Any:
         return compiled(self.name, self.link)
 

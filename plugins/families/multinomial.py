@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
+from glamm.numdiff import pairs
 from glamm.plugins.families._common import (
     compiled,
     cumulative_proportions,
@@ -59,12 +60,27 @@ class Multinomial(Family):
     def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
         code = y[:, 0]
         with np.errstate(all="ignore"):
-            chosen = sum(np.where(code == k, value, 0.0) for k, value in enumerate(nu, start=1))
-            ll = np.asarray(chosen)
-            total = np.zeros(np.broadcast_shapes(*(np.shape(value) for value in nu), code.shape))
-            for value in nu:
+            chosen = np.zeros(np.broadcast_shapes(*(np.shape(value) for value in nu), code.shape))
+            total = np.zeros_like(chosen)
+            for k, value in enumerate(nu, start=1):
+                chosen = chosen + np.where(code == k, value, 0.0)
                 total = np.logaddexp(total, value)
-            return normalised(ll - total)
+            return normalised(chosen - total)
+
+    def block(self, y: Array, nu: Sequence[Array], order: int = 0) -> tuple[list[Array], ...]:
+        ll = self.log_likelihood(y, nu)
+        n_channels = len(nu)
+        p = np.moveaxis(self.mean_value((), nu), -1, 0)[1:]
+        p = np.broadcast_to(p, (n_channels, *ll.shape))
+        result = [[ll]]
+        if order > 0:
+            result.append([(y[:, 0] == k + 1) - p[k] for k in range(n_channels)])
+        # minus the cumulants of an indicator vector with probabilities p
+        if order > 1:
+            result.append([p[k] * p[m] - (k == m) * p[k] for k, m in pairs(n_channels)])
+        if order > 2:
+            result.append([_third(p, k, m, c) for k, m in pairs(n_channels) for c in range(n_channels)])
+        return tuple(result)
 
     def kernel(self) -> Any:
         return compiled(self.name, self.link)
@@ -86,3 +102,9 @@ class Multinomial(Family):
         p = self.mean_value(categories, nu)
         code = (np.cumsum(p, axis=-1)[:, :-1] < rng.random(y.shape[0])[:, None]).sum(axis=1)
         return np.column_stack((code, y[:, 1])).astype(float)
+
+
+def _third(p: Array, k: int, m: int, c: int) -> Array:
+    """Return minus the third cumulant of the indicators of categories k, m and c."""
+    same = (k == m) * p[k] * p[c] + (k == c) * p[k] * p[m] + (m == c) * p[m] * p[k]
+    return np.asarray(same - (k == m == c) * p[k] - 2.0 * p[k] * p[m] * p[c])

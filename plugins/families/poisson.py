@@ -49,6 +49,9 @@ class Poisson(LogMeanFamily):
     def log_density_at(self, y: Array, log_mu: Array, *parameters: Array) -> Array:
         return log_poisson(y, log_mu)
 
+    def cumulant(self) -> str:
+        return "exponential" if self.link.name == "log" else ""
+
     def kernel(self) -> Any:
         return compiled(self.name, self.link)
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.numdiff import differentiate, pairs
 from glamm.plugins.families._common import compiled, encode_categories, normalised
 from glamm.protocols import Array, Column, Encoded, Family, Interval, Link, Predictor
 
@@ -56,6 +57,29 @@ class Sequential(Family):
                 ll = ll + np.where(code == k, self.link.log_inverse(x), 0.0)
             return normalised(ll)
 
+    def block(self, y: Array, nu: Sequence[Array], order: int = 0) -> tuple[list[Array], ...]:
+        # a sum of functions of threshold_k - mu: only they are differentiated, one variable each
+        code, mu = y[:, 0], np.asarray(nu[0], float)
+        n_channels = len(nu)
+        ll = self.log_likelihood(y, nu)
+        steps: list[list[Array]] = []
+        for k, threshold in enumerate(nu[1:]):
+
+            def step(at: Sequence[Array], k: int = k) -> Array:
+                passed, taken = self.link.log_complement(at[0]), self.link.log_inverse(at[0])
+                return np.where(code > k, passed, np.where(code == k, taken, 0.0))
+
+            with np.errstate(all="ignore"):
+                values = differentiate(step, (np.asarray(threshold - mu),), order)
+            steps.append([np.broadcast_to(value[0], ll.shape) for value in values])
+        result = [[ll]]
+        for degree in range(1, order + 1):
+            indices = [(k,) for k in range(n_channels)] if degree == 1 else list(pairs(n_channels))
+            if degree == 3:
+                indices = [(*pair, c) for pair in pairs(n_channels) for c in range(n_channels)]
+            result.append([_derivative(steps, index, ll.shape) for index in indices])
+        return tuple(result)
+
     def kernel(self) -> Any:
         return compiled(self.name, self.link)
 
@@ -82,3 +106,14 @@ class Sequential(Family):
         p = self.mean_value(categories, nu)
         code = (np.cumsum(p, axis=-1)[:, :-1] < rng.random(y.shape[0])[:, None]).sum(axis=1)
         return np.column_stack((code, y[:, 1])).astype(float)
+
+
+def _derivative(steps: Sequence[Sequence[Array]], channels: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """Return one derivative of the sum; ``steps[k][d]`` is the d-th of term k in ``threshold_k - mu``."""
+    degree = len(channels)
+    sign = (-1.0) ** channels.count(0)
+    met = {c for c in channels if c > 0}
+    if len(met) > 1:
+        return np.zeros(shape)
+    terms = [steps[next(iter(met)) - 1]] if met else steps
+    return np.asarray(sign * sum(term[degree] for term in terms))

@@ -62,6 +62,13 @@ class StudentT(MeanFamily):
             df = np.exp(np.minimum(np.asarray(nu[2], float), 690.0))
             return normalised(self._log_density((y[:, 0] - mu) * np.exp(-log_sigma), log_sigma, df))
 
+    def radius(self, nu: Sequence[Array]) -> Array:
+        # the density has its poles sqrt(df) scales away from the mean
+        near = np.exp(np.asarray(nu[1], float) + 0.5 * np.minimum(np.asarray(nu[2], float), 0.0))
+        with np.errstate(all="ignore"):
+            slope = np.abs(self.link.derivative(np.asarray(nu[0], float)))
+            return np.clip(np.where(slope > 0.0, 0.5 * near / slope, 1.0), 1e-100, self.link.radius(nu[0]))
+
     @staticmethod
     def _log_density(z: Array, log_sigma: Array, df: Array) -> Array:
         constant = log_rising(0.5 * df, np.asarray(0.5)) - 0.5 * np.log(np.pi * df)

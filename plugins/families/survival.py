@@ -81,7 +81,7 @@ class Weibull(LogMeanFamily):
     def start(self, encoded: Encoded, weight: Array) -> tuple[float, ...]:
         time, event = encoded.y.T
         scale = float(np.sum(weight * time) / max(np.sum(weight * event), 0.5))
-        return (float(self.link.link(np.asarray(scale))), *(0.0 for _ in self.parameters))
+        return (self.link.start(scale), *(0.0 for _ in self.parameters))
 
     def mean_value(self, encoded_categories: tuple[str, ...], nu: Sequence[Array]) -> Array:
         shape = np.exp(np.asarray(nu[1], float))

@@ -85,6 +85,9 @@ class Power(Link):
             power = np.power(np.asarray(nu, float), inverse_exponent - 1.0)
             return np.asarray(inverse_exponent * power)
 
+    def radius(self, nu: Array) -> Array:
+        return np.clip(0.5 * np.abs(np.asarray(nu, float)), 1e-100, 1.0)
+
 
 class Reciprocal(Power):
     """``mu = 1 / nu``."""

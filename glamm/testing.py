@@ -1,0 +1,418 @@
+"""Checks that a plugin keeps its promises; authors run them in their own test suites.
+
+Each check raises AssertionError with a sentence that says what is wrong. Examples are drawn by hypothesis
+without randomness of their own, so a check that passes once passes always.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from glamm import registry
+from glamm.kernels._families import call_block
+from glamm.numdiff import pairs
+from glamm.protocols import (
+    Array,
+    Column,
+    Encoded,
+    Family,
+    Interval,
+    LatentDistribution,
+    Link,
+    ResponseError,
+)
+
+__all__ = ["check_family", "check_latent_distribution", "check_link"]
+
+_EXAMPLES = settings(
+    max_examples=12,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+_EXTREMES = np.array([-1e300, -1e4, -745.0, -300.0, -40.0, 40.0, 300.0, 745.0, 1e4, 1e300])
+_LEGENDRE = np.polynomial.legendre.leggauss(8)
+
+
+def _close(actual: Array, expected: Array, rtol: float, atol: float, what: str) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol, err_msg=what)
+
+
+def _inside(interval: Interval, t: Array, centre: float = 0.0, spread: float = 1.0) -> Array:
+    """Map real numbers smoothly and one-to-one into the interior of `interval`."""
+    low, high = interval.low, interval.high
+    if np.isfinite(low) and np.isfinite(high):
+        return np.asarray(low + (high - low) / (1.0 + np.exp(-t)))
+    if np.isfinite(low):
+        return np.asarray(low + max(spread, 1e-300) * np.exp(t))
+    if np.isfinite(high):
+        return np.asarray(high - max(spread, 1e-300) * np.exp(t))
+    return np.asarray(centre + spread * np.sinh(t))
+
+
+def _stretch(interval: Interval, t: Array, spread: float) -> Array:
+    """Return the derivative of `_inside` in `t`."""
+    low, high = interval.low, interval.high
+    if np.isfinite(low) and np.isfinite(high):
+        p = 1.0 / (1.0 + np.exp(-np.abs(t)))
+        return np.asarray((high - low) * p * (1.0 - p))
+    if np.isfinite(low) or np.isfinite(high):
+        return np.asarray(max(spread, 1e-300) * np.exp(t))
+    return np.asarray(spread * np.cosh(t))
+
+
+# ------------------------------------------------ links
+
+
+def check_link(link: Link | type[Link]) -> None:
+    """Check a link: monotone, its own inverse's inverse, right derivatives, calm at extremes, pickles.
+
+    Parameters
+    ----------
+    link : Link or subclass of Link
+        A class is called without arguments.
+    """
+    link = link() if isinstance(link, type) else link
+    assert isinstance(link, Link), f"{link!r} is not a glamm.Link"
+    what = f"link {link.name or type(link).__name__}"
+    bounded = np.isfinite(link.mean.low) and np.isfinite(link.mean.high)
+    reach = 12.0 if bounded else 8.0
+
+    @_EXAMPLES
+    @given(st.lists(st.floats(-reach, reach), min_size=2, max_size=20))
+    def properties(positions: list[float]) -> None:
+        t = np.unique(np.round(positions, 3))
+        mu = _inside(link.mean, t)
+        nu = link.link(mu)
+        assert nu.shape == mu.shape, f"{what}: link() changes the shape"
+        assert np.isfinite(nu).all(), f"{what}: link() is not finite inside {link.mean}"
+        _close(link.inverse(nu), mu, 1e-8, 0.0, f"{what}: inverse(link(mu)) is not mu")
+        steps = np.sign(np.diff(nu))
+        assert np.all(steps == steps[:1]) and np.all(steps != 0.0), f"{what}: not strictly monotone"
+        further = _inside(link.mean, t + 0.25)
+        middle, half = 0.5 * (link.link(further) + nu), 0.5 * (link.link(further) - nu)
+        nodes = middle + half * _LEGENDRE[0][:, None]
+        rise = half * np.sum(_LEGENDRE[1][:, None] * link.derivative(nodes), axis=0)
+        _close(rise, further - mu, 1e-5, 0.0, f"{what}: derivative() does not integrate to inverse()")
+        _close(link.log_inverse(nu)[mu > 0], np.log(mu[mu > 0]), 1e-8, 1e-8, f"{what}: log_inverse()")
+        if link.mean.low >= 0.0 and link.mean.high <= 1.0:
+            _close(link.log_complement(nu), np.log1p(-mu), 1e-8, 1e-8, f"{what}: log_complement()")
+            lower, upper = np.minimum(nu, link.link(further)), np.maximum(nu, link.link(further))
+            expected = np.log(np.abs(further - mu))
+            _close(link.log_difference(lower, upper), expected, 1e-5, 1e-8, f"{what}: log_difference()")
+
+    properties()
+    grid = np.linspace(0.3, 0.7, 6).reshape(2, 3)
+    assert link.inverse(link.link(grid)).shape == (2, 3), f"{what}: inverse() changes the shape"
+    ends = link.inverse(_EXTREMES)
+    if bounded:
+        within = (ends >= link.mean.low) & (ends <= link.mean.high)
+        assert within.all(), f"{what}: inverse() leaves {link.mean} at nu = {_EXTREMES[~within]}"
+    copy = pickle.loads(pickle.dumps(link))
+    assert np.array_equal(copy.inverse(grid), link.inverse(grid)), f"{what}: a pickled copy differs"
+
+
+# ------------------------------------------------ latent distributions
+
+
+def check_latent_distribution(distribution: LatentDistribution) -> None:
+    """Check a latent distribution: density of total 1, mean 0, variance 1, simulation, pickling."""
+    assert isinstance(distribution, LatentDistribution), f"{distribution!r} is no LatentDistribution"
+    what = f"latent distribution {distribution.name or type(distribution).__name__}"
+    t = np.linspace(-40.0, 40.0, 16001)
+    u, jacobian = np.sinh(t), np.cosh(t) * (t[1] - t[0])
+    density = np.exp(distribution.log_density(u)) * jacobian
+    _close(density.sum(), np.ones(()), 1e-7, 0.0, f"{what}: the density does not integrate to 1")
+    _close((u * density).sum(), np.zeros(()), 0.0, 1e-6, f"{what}: the mean is not 0")
+    _close((u**2 * density).sum(), np.ones(()), 1e-3, 0.0, f"{what}: the variance is not 1")
+    ends = distribution.log_density(_EXTREMES)
+    assert not np.isnan(ends).any() and np.all(ends < 0.0), f"{what}: bad log density far out: {ends}"
+    draws = distribution.simulate(np.random.default_rng(1), 4000)
+    assert draws.shape == (4000,), f"{what}: simulate() returns shape {draws.shape}"
+    p_value = stats.kstest(draws, lambda x: np.interp(x, u, np.cumsum(density))).pvalue
+    assert p_value > 1e-4, f"{what}: simulate() does not follow the density (p = {p_value:.1g})"
+    copy = pickle.loads(pickle.dumps(distribution))
+    assert np.array_equal(copy.log_density(u[::500]), distribution.log_density(u[::500])), (
+        f"{what}: a pickled copy differs"
+    )
+
+
+# ------------------------------------------------ families
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Case:
+    """A family with a response: what every property of it starts from."""
+
+    family: Family
+    encoded: Encoded
+    start: Array  # (predictors,)
+    what: str
+
+    @property
+    def y(self) -> Array:
+        return self.encoded.y
+
+    def channels(self, predictors: Array, encoded: Encoded | None = None) -> list[Array]:
+        """Return the channels, each (nodes, n), that predictors of shape (predictors, nodes, n) feed."""
+        index = self.family.channels(self.encoded if encoded is None else encoded)
+        if index is None:
+            return list(predictors)
+        columns = np.arange(predictors.shape[-1])
+        return [
+            np.where(index[:, k] >= 0, predictors[index[:, k], :, columns].T, 0.0)
+            for k in range(index.shape[1])
+        ]
+
+    def at(self, shift: Array, spread: float = 0.0) -> Array:
+        """Return predictors (predictors, nodes, n): the start moved by `shift` (nodes,) in mu."""
+        predictors = np.broadcast_to(
+            self.start[:, None, None], (self.start.size, shift.size, self.y.shape[0])
+        ).copy()
+        names = [p.name for p in self.family.predictors(self.encoded)]
+        for k, name in enumerate(names):
+            predictors[k] += shift[:, None] if name == "mu" else spread
+        return predictors
+
+
+def _example(family: Family) -> tuple[str, Sequence[Column]]:
+    """Return a response that the family takes, found by trying."""
+    rng = np.random.default_rng(0)
+    support = getattr(family, "support", None)
+    trials: list[Array] = []
+    if support is not None:
+        values = _inside(support, rng.normal(size=24), spread=2.0)
+        trials.append(np.floor(values) if support.integer else values)
+    trials += [np.arange(24.0) % 4, np.arange(24.0) % 2]
+    for values in trials:
+        columns = (Column("y", values),)
+        try:
+            family.encode("", columns)
+        except ResponseError:
+            continue
+        return "", columns
+    raise AssertionError(f"family {family.name}: give check_family() a response that it takes")
+
+
+def check_family(
+    family: Family | type[Family],
+    form: str | None = None,
+    columns: Sequence[Column] = (),
+    outcomes: Array | None = None,
+) -> None:
+    """Check a family: density, derivatives, compiled block, simulation, extremes, starts, pickling.
+
+    Parameters
+    ----------
+    family : Family or subclass of Family
+        A class is made with the first of its links.
+    form : str, optional
+        Key of ``family.responses``; by default a plain column is tried.
+    columns : sequence of Column
+        A response of that form.
+    outcomes : ndarray, shape (m, ny), optional
+        Every value `y` that one unit can take; by default the support's, or those in the response.
+    """
+    if isinstance(family, type):
+        family = family(registry.link(family.links[0]))  # type: ignore[call-arg]
+    assert isinstance(family, Family), f"{family!r} is not a glamm.Family"
+    what = f"family {family.name or type(family).__name__}({family.link.name})"
+    if form is None:
+        form, columns = _example(family)
+    encoded = family.encode(form, columns)
+    assert encoded.y.ndim == 2 and encoded.y.flags.c_contiguous and encoded.y.dtype == float, (
+        f"{what}: encode() must return y as a C-contiguous float array of shape (n, ny)"
+    )
+    predictors = family.predictors(encoded)
+    assert predictors and predictors[0].name == "mu", f"{what}: the first predictor must be 'mu'"
+    start = np.array(family.start(encoded, np.ones(encoded.y.shape[0])))
+    assert start.shape == (len(predictors),), f"{what}: start() must give one value a predictor"
+    assert np.isfinite(start).all(), f"{what}: start() is not finite: {start}"
+    case = _Case(family, encoded, start, what)
+    ll = family.log_likelihood(case.y, case.channels(case.at(np.zeros(1))))
+    assert ll.shape == (1, case.y.shape[0]), f"{what}: log_likelihood() has shape {ll.shape}"
+    assert np.isfinite(ll).all(), f"{what}: the log likelihood at the start is not finite"
+
+    @_EXAMPLES
+    @given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=3), st.floats(-0.4, 0.4))
+    def derivatives(shifts: list[float], spread: float) -> None:
+        _check_block(case, _kept_valid(case, np.array(shifts)), spread, 2)
+
+    derivatives()
+    _check_block(case, _kept_valid(case, np.array([-0.5, 0.5])), 0.1, 3)
+    _check_extremes(case)
+    _check_density(case, outcomes)
+    copy = pickle.loads(pickle.dumps(family))
+    again = copy.log_likelihood(case.y, case.channels(case.at(np.zeros(1))))
+    assert np.array_equal(again, ll), f"{what}: a pickled copy differs"
+
+
+def _kept_valid(case: _Case, shift: Array) -> Array:
+    """Scale shifts of mu down until the likelihood is positive there (``poisson(identity)``)."""
+    for _ in range(8):
+        ends = np.concatenate((1.3 * shift - 0.2, 1.3 * shift + 0.2))
+        if np.isfinite(case.family.log_likelihood(case.y, case.channels(case.at(ends)))).all():
+            return shift
+        shift = 0.5 * shift
+    return np.zeros_like(shift)
+
+
+def _check_block(case: _Case, shift: Array, spread: float, order: int) -> None:
+    """Compare each order of `block` with differences of the one below, and the compiled block with it."""
+    family, y, what = case.family, case.y, case.what
+    nu = case.channels(case.at(shift, spread))
+    n_channels = len(nu)
+    steps = [1e-3 * family.radius(nu), *[np.full((), 1e-3)] * (n_channels - 1)]
+    block = family.block(y, nu, order)
+    _close(block[0][0], family.log_likelihood(y, nu), 1e-12, 1e-12, f"{what}: block() and log_likelihood()")
+    second = {pair: k for k, pair in enumerate(pairs(n_channels))}
+
+    def difference(c: int, order: int) -> list[Array]:
+        moved = {
+            s: family.block(y, [v + s * steps[c] if k == c else v for k, v in enumerate(nu)], order)[order]
+            for s in (-2, -1, 1, 2)
+        }
+        return [
+            (8.0 * (p - m) - (pp - mm)) / (12.0 * steps[c])
+            for mm, m, p, pp in zip(moved[-2], moved[-1], moved[1], moved[2], strict=True)
+        ]
+
+    for c in range(n_channels):
+        slopes = [difference(c, below) for below in range(order)]
+        _same_slope(block[1][c], slopes[0][0], f"{what}: d1[{c}]")
+        for k in range(n_channels):
+            pair = second[min(k, c), max(k, c)]
+            _same_slope(block[2][pair], slopes[1][k], f"{what}: d2 of channels {k}, {c}")
+        for pair in range(len(second) if order > 2 else 0):
+            third = block[3][pair * n_channels + c]
+            _same_slope(third, slopes[2][pair], f"{what}: d3[{pair}] in channel {c}")
+    kernel = family.kernel()
+    if kernel is None:
+        return
+    compiled = call_block(kernel, y, nu, 2)
+    _close(compiled[0][0], block[0][0], 1e-9, 1e-9, f"{what}: the compiled log density")
+    for degree in (1, 2):
+        for k, (fast, slow) in enumerate(zip(compiled[degree], block[degree], strict=True)):
+            _same_slope(fast, slow, f"{what}: compiled derivative {k} of order {degree}")
+
+
+def _same_slope(actual: Array, expected: Array, what: str) -> None:
+    scale = float(np.max(np.abs(expected), initial=1.0))
+    _close(actual, expected, 2e-5, 2e-5 * min(scale, 1e3), what)
+
+
+def _check_extremes(case: _Case) -> None:
+    """Far-out predictors give a log density that is a number or minus infinity."""
+    for k in range(case.start.size):
+        predictors = case.at(np.zeros(_EXTREMES.size))
+        predictors[k] = _EXTREMES[:, None]
+        nu = case.channels(predictors)
+        results = {"log_likelihood()": case.family.log_likelihood(case.y, nu)}
+        kernel = case.family.kernel()
+        if kernel is not None:
+            results["the compiled block"] = call_block(kernel, case.y, nu, 0)[0][0]
+        for source, ll in results.items():
+            bad = np.isnan(ll) | np.isposinf(ll)
+            assert not bad.any(), (
+                f"{case.what}: {source} is {ll[bad][0]} where predictor {k} is {_EXTREMES[bad.any(axis=1)]}"
+            )
+
+
+# ------------------------------------------------ density, mean and simulation
+
+
+def _check_density(case: _Case, outcomes: Array | None) -> None:
+    support: Interval | None = getattr(case.family, "support", None)
+    for shift in (0.0, 0.3):
+        shift = float(_kept_valid(case, np.array([shift]))[0])
+        predictors = case.at(np.array([shift]))[:, 0, 0]
+        discrete = outcomes is not None or support is None or support.integer
+        if support is None or discrete:
+            y = _outcomes(case, predictors) if outcomes is None else outcomes
+            mass = np.exp(_log_density(case, y, predictors))
+        else:
+            y, mass = _continuous(case, support, predictors)
+        _close(mass.sum(), np.ones(()), 2e-6, 0.0, f"{case.what}: the density has not total 1")
+        _check_mean(case, y, mass, predictors)
+        if type(case.family).simulate is not Family.simulate:
+            _check_simulation(case, y, mass, predictors, discrete=discrete)
+
+
+def _log_density(case: _Case, y: Array, predictors: Array) -> Array:
+    """Return the log density of each row of `y` at one value of the predictors."""
+    encoded = Encoded(np.ascontiguousarray(y), case.encoded.categories)
+    wide = np.broadcast_to(predictors[:, None, None], (predictors.size, 1, y.shape[0]))
+    return case.family.log_likelihood(encoded.y, case.channels(wide, encoded))[0]
+
+
+def _outcomes(case: _Case, predictors: Array) -> Array:
+    """Return what one unit can be: whole numbers of the support, or the rows seen."""
+    support = getattr(case.family, "support", None)
+    if support is None or case.y.shape[1] > 1:
+        return np.unique(case.y, axis=0)
+    low = int(support.low) + (support.closed not in ("left", "both"))
+    stop = int(support.high) + 1 if np.isfinite(support.high) else low + 64
+    while not np.isfinite(support.high) and stop < 1e6:
+        if _log_density(case, np.array([[float(stop)]]), predictors)[0] < -30.0:
+            break
+        stop *= 2
+    return np.arange(float(low), float(stop))[:, None]
+
+
+def _continuous(case: _Case, support: Interval, predictors: Array) -> tuple[Array, Array]:
+    """Return points of the support and their share of the probability, by a trapezoid rule."""
+    t = np.linspace(-30.0, 30.0, 12001)
+    seen = case.y[:, 0]
+    centre = float(np.mean(seen))
+    spread = float(np.std(seen)) if support.low == -np.inf else abs(centre - support.low)
+    values = _inside(support, t, centre, spread)
+    keep = support.contains(values)
+    y = np.repeat(case.y[:1], keep.sum(), axis=0)
+    y[:, 0] = values[keep]
+    weight = np.abs(_stretch(support, t, spread)[keep]) * (t[1] - t[0])
+    return y, np.exp(_log_density(case, y, predictors)) * weight
+
+
+def _check_mean(case: _Case, y: Array, mass: Array, predictors: Array) -> None:
+    mean = case.family.mean_value(case.encoded.categories, [np.array([value]) for value in predictors])
+    if case.encoded.categories:
+        assert mean.shape == (1, len(case.encoded.categories)), (
+            f"{case.what}: mean_value() must have the categories on the last axis"
+        )
+        order = np.argsort(y[:, 0])
+        _close(mean[0], mass[order], 1e-8, 1e-12, f"{case.what}: mean_value() and the density differ")
+    elif getattr(case.family, "support", None) is not None:
+        _close(mean[0], (mass * y[:, 0]).sum(), 1e-4, 1e-7, f"{case.what}: mean_value() is not the mean")
+
+
+def _check_simulation(case: _Case, y: Array, mass: Array, predictors: Array, *, discrete: bool) -> None:
+    """Compare 4000 draws with the density, by chi-square or by Kolmogorov and Smirnov."""
+    size = 4000
+    wide = [np.full(size, value) for value in predictors]
+    template = np.repeat(y[-1:], size, axis=0)
+    draws = case.family.simulate(np.random.default_rng(20), template, case.encoded.categories, wide)
+    assert draws.shape == (size, case.y.shape[1]), f"{case.what}: simulate() returns shape {draws.shape}"
+    values = y[:, 0]
+    if discrete:
+        assert np.isin(draws[:, 0], values).all(), f"{case.what}: simulate() draws what cannot be"
+        counts = np.array([(draws[:, 0] == value).sum() for value in values], float)
+        common = mass * size >= 5.0
+        observed = np.append(counts[common], counts[~common].sum())
+        expected = np.append(mass[common] * size, max(size * (1.0 - mass[common].sum()), 0.0))
+        kept = expected > 1e-6
+        assert observed[~kept].sum() == 0.0, f"{case.what}: simulate() draws what cannot be"
+        expected = expected[kept] * (observed[kept].sum() / expected[kept].sum())
+        p_value = stats.chisquare(observed[kept], expected).pvalue if kept.sum() > 1 else 1.0
+    else:
+        order = np.argsort(values)
+        cumulative = np.cumsum(mass[order])
+        p_value = stats.kstest(draws[:, 0], lambda x: np.interp(x, values[order], cumulative)).pvalue
+    assert p_value > 1e-4, f"{case.what}: simulate() does not follow the density (p = {p_value:.1g})"
