@@ -16,7 +16,16 @@ from formulaic.parser.types import Factor, Term
 from formulaic.transforms import TRANSFORMS
 from numpy.typing import NDArray
 
-__all__ = ["TRANSFORMS", "Coded", "NonFiniteError", "UnseenError", "apply", "encode", "structure"]
+__all__ = [
+    "TRANSFORMS",
+    "Coded",
+    "NonFiniteError",
+    "UnseenError",
+    "apply",
+    "empty_terms",
+    "encode",
+    "structure",
+]
 
 Array = NDArray[np.float64]
 
@@ -124,6 +133,12 @@ def structure(
         [[(f.factor.expr, bool(f.reduced)) for f in scoped.factors] for scoped in entry.scoped_terms]
         for entry in coded.spec.structure
     ]
+
+
+def empty_terms(coded: Coded) -> list[str]:
+    """Return the terms that make no column: contrasts of a factor that has one level."""
+    assert coded.spec.structure is not None
+    return [str(entry.term) for entry in coded.spec.structure if not entry.columns]
 
 
 def apply(coded: Coded, frame: pd.DataFrame, functions: Mapping[str, Any]) -> Array:

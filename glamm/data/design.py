@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ class DesignSpec:
         columns = {c.name: _as_before(c, store.field(c.name), store, rows) for c in self.columns}
         frame = pd.DataFrame(columns, index=pd.RangeIndex(length), copy=False)
         assert self.coded is not None
-        with _explained(store, rows):
+        with _explained(store, rows, self.columns):
             return apply(self.coded, frame, FUNCTIONS)
 
 
@@ -145,27 +146,24 @@ class Offset:
     spec: OffsetSpec
 
 
-class _explained:  # noqa: N801  (a context manager reads as a word)
+@contextmanager
+def _explained(store: Store, rows: Rows, columns: Sequence[ColumnSpec]) -> Iterator[None]:
     """Turn what goes wrong in the coding of columns into a `DataError` that names the row."""
+    from glamm.data.coding import NonFiniteError, UnseenError  # loads formulaic, as its user did before
 
-    def __init__(self, store: Store, rows: Rows) -> None:
-        self.store = store
-        self.rows = rows
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from glamm.data.coding import NonFiniteError, UnseenError  # loads formulaic, as its user did before
-
+    try:
+        yield
+    except UnseenError as error:
+        raise _unseen(error.factor, error.level, error.known, store.name_row(error.row, rows)) from None
+    except (NonFiniteError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        # An infinite value is to blame itself, not what a spline makes of it.
+        for column in columns:
+            if column.kind == "number":
+                _finite(column.name, store, rows)
         if isinstance(error, NonFiniteError):
-            row = self.store.name_row(error.row, self.rows)
+            row = store.name_row(error.row, rows)
             raise DataError(f"{error.factor!r} is not finite in {row}") from None
-        if isinstance(error, UnseenError):
-            row = self.store.name_row(error.row, self.rows)
-            raise _unseen(error.factor, error.level, error.known, row) from None
-        if isinstance(error, (ValueError, TypeError, ArithmeticError, LookupError)):
-            raise DataError(f"cannot compute {error}") from error
+        raise DataError(f"cannot compute {error}") from error
 
 
 def _unseen(column: str, level: Any, known: Sequence[Any], row: str) -> DataError:
@@ -261,6 +259,16 @@ def _refuse_many(name: str, levels: int, length: int) -> None:
         raise DataError(Problem(message, hint=hint))
 
 
+def _refuse_constant(columns: Sequence[ColumnSpec], met: Container[str]) -> None:
+    """Refuse a label that makes no column of the design because its only level is the reference."""
+    for column in columns:
+        if column.kind == "label" and len(column.levels) == 1 and column.name not in met:
+            raise DataError(
+                f"the column {column.name!r} has only the level {str(column.levels[0])!r} in the rows used, "
+                "so it can have no effect beside the intercept"
+            )
+
+
 def make_design(
     store: Store,
     terms: Sequence[Term],
@@ -289,15 +297,16 @@ def make_design(
         columns.append(ColumnSpec(name, field.kind, levels, field.ordered, name in exact))
     if plain:
         names, products = _products(factors, columns, intercept or as_if_intercept, intercept)
+        _refuse_constant(columns, {name for parts in products for name, _ in parts})
         spec = DesignSpec(names, tuple(columns), products, None)
         return Design(spec.apply(store, rows), names, spec)
-    from glamm.data.coding import encode  # loads formulaic: only where a design needs it
+    from glamm.data.coding import empty_terms, encode  # loads formulaic: only where a design needs it
 
     length = store.n_rows if rows is None else len(rows)
     data = {c.name: series(store.field(c.name), rows, c.exact) for c in columns}
     frame = pd.DataFrame(data, index=pd.RangeIndex(length), copy=False)
     coded_terms = [[(e.column or e.text, e.column is not None) for e in term] for term in factors]
-    with _explained(store, rows):
+    with _explained(store, rows, columns):
         matrix, coded = encode(
             coded_terms,
             frame,
@@ -305,6 +314,8 @@ def make_design(
             intercept=intercept or as_if_intercept,
             drop_intercept=not intercept,
         )
+    for term in empty_terms(coded):
+        raise DataError(f"{term!r} has only one level in the rows used, so it can have no effect")
     return Design(matrix, coded.names, DesignSpec(coded.names, tuple(columns), (), coded))
 
 

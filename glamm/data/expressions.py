@@ -46,7 +46,7 @@ class Expression:
     Attributes
     ----------
     text : str
-        As Python, with quoted names still in backticks.
+        As Python in its usual spacing, with quoted names still in backticks.
     column : str or None
         The column, where the expression is nothing but a column.
     columns : tuple of str
@@ -101,21 +101,26 @@ def _unknown(name: str, called: bool, store: Store, span: Span | None) -> Proble
     return Problem(f"unknown function {name!r}", span, nearest(name, functions))
 
 
-def _python(text: str) -> tuple[str, str, dict[str, str]]:
-    """Return `text` with ``**`` for ``^``, that with identifiers for quoted names, and their meaning."""
+def _python(text: str) -> tuple[str, dict[str, str]]:
+    """Return `text` with ``**`` for ``^`` and identifiers for quoted names, and what these stand for."""
     aliases: dict[str, str] = {}
-    kept, python = [], []
+    python = []
     for piece in _QUOTED.split(text):
         if piece.startswith("`"):
             alias = f"_quoted_{len(aliases)}"
             aliases[alias] = piece[1:-1]
-            kept.append(piece)
             python.append(alias)
         else:
-            plain = piece if piece[:1] in ("'", '"') else piece.replace("^", "**")
-            kept.append(plain)
-            python.append(plain)
-    return "".join(kept), "".join(python), aliases
+            python.append(piece if piece[:1] in ("'", '"') else piece.replace("^", "**"))
+    return "".join(python), aliases
+
+
+def _canonical(tree: ast.Expression, aliases: Mapping[str, str]) -> str:
+    """Return a tree as formulaic writes it, which names its columns."""
+    text = ast.unparse(tree)
+    for alias, name in aliases.items():
+        text = f"`{name}`".join(re.split(rf"\b{alias}\b", text))
+    return text
 
 
 def _whole(tree: ast.Expression) -> Iterator[str]:
@@ -138,12 +143,13 @@ def read(text: str, store: Store, span: Span | None = None) -> Expression:
     if re.fullmatch(r"`[^`]+`", text):
         name = text[1:-1]
         return Expression(text, name, (name,), () if name in store else (store.no_column(name, span),))
-    text, python, aliases = _python(text)
+    python, aliases = _python(text)
     try:
         tree = ast.parse(python, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         return Expression(text, None, (), (Problem(f"cannot read the expression {text!r}: {said}", span),))
+    text = _canonical(tree, aliases)
     columns: dict[str, None] = {}
     unknown: dict[str, Problem] = {}
     for name, called in _names(tree):

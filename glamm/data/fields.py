@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import narwhals as nw
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -136,6 +136,9 @@ def field_of_narwhals(name: str, series: nw.Series[Any]) -> Field:
     """Return the field of a column of any library that narwhals knows."""
     if series.implementation.is_pandas():
         return field_of_pandas(name, series.to_native())
+    if series.implementation.is_pyarrow():
+        # Its own conversion keeps dictionaries.
+        return field_of_pandas(name, series.to_native().to_pandas())
     if not series.implementation.is_polars():
         return field_of_pandas(name, series.to_pandas())
     # Polars needs pyarrow for `to_pandas`; its numbers and strings come over without.
@@ -147,8 +150,8 @@ def field_of_narwhals(name: str, series: nw.Series[Any]) -> Field:
         return _number(name, series.fill_null(0).to_numpy(), missing)
     if dtype.is_float():
         return _number(name, series.to_numpy())
-    if dtype == nw.Enum:
-        categories = series.cat.get_categories().to_list()
+    if isinstance(dtype, nw.Enum):
+        categories = list(dtype.categories)
         codes = pd.Index(categories).get_indexer(series.cast(nw.String).to_numpy())
         ordered = nw.is_ordered_categorical(series)
         return Field(name, "label", codes.astype(np.intp), missing, tuple(categories), ordered)

@@ -68,5 +68,5 @@ def read(path: str | Path) -> pd.DataFrame:
         raise DataError(
             Problem("Parquet files need the package pyarrow", hint="pip install glamm[parquet]")
         ) from None
-    except (ValueError, OSError, KeyError, UnicodeError) as error:
+    except Exception as error:  # the parsers raise whatever a damaged file makes them stumble over
         raise DataError(f"cannot read the file {str(path)!r}: {error}") from error

@@ -140,4 +140,4 @@ def nest(codes: Sequence[Codes]) -> Nesting | Crossing:
             cluster = int(codes[lower][row])
             return Crossing(lower, upper, cluster, (int(codes[upper][row]), int(parent[cluster])))
         parents.append(parent)
-    return Nesting(tuple(order), tuple(counts[i] for i in order), (*parents, None))
+    return Nesting(tuple(order), tuple(counts[i] for i in order), (*parents, None) if codes else ())

@@ -201,10 +201,10 @@ class Table(Store):
         return values
 
     def _given_weights(self, weights: Any) -> Field:
-        try:
-            values = weights if isinstance(weights, pd.Series) else pd.Series(np.asarray(weights))
-        except (ValueError, TypeError):
-            raise DataError("weights must be a column's name or one number for each row") from None
+        values = weights if isinstance(weights, pd.Series) else np.asarray(weights)
+        if values.ndim != 1:
+            raise DataError("weights must be a column's name or one number for each row")
+        values = pd.Series(values)
         if len(values) != self.n_rows:
             raise DataError(f"there are {len(values)} weights for {self.n_rows} rows")
         return field_of_pandas("weights", values)
