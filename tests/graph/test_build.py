@@ -1,6 +1,8 @@
 """Model text to model graph."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glamm.errors import FormulaError
 from glamm.grammar import ast, parse
@@ -231,3 +233,49 @@ def test_all_problems_come_together_in_the_order_of_the_text():
     assert len(starts) == 4
     assert starts == sorted(starts)
     assert "3 | sigma(q) ~ z" in str(caught.value)
+
+
+atoms = st.sampled_from(
+    (
+        "x; y; z; 1; 0; 2; log(x); offset(x); I(x^2); mi(x); c[a]; `a b`; {x}; eta; (1 | g); (0 + x || g); "
+        "(1 | g/x); (x | g:y); (0 | g); npml(1 | g); lag(y)"
+    ).split("; ")
+)
+sums = st.recursive(
+    atoms,
+    lambda inner: st.tuples(inner, st.sampled_from(["+", "+", "+", "-", "*", ":", "/", "**"]), inner).map(
+        lambda parts: f"({' '.join(parts)})"
+    ),
+    max_leaves=5,
+)
+sides = st.sampled_from(
+    (
+        "y; z; y + z; log(y); cbind(y, n - y); surv(t, e); sigma; eta | g; sigma(y); threshold(y); sigma(q); "
+        "sigma(cbind(y, n - y)); f(a, b); np.log(y)"
+    ).split("; ")
+)
+statements = st.one_of(
+    st.tuples(sides, sums).map(" ~ ".join),
+    st.sampled_from(
+        ["eta =~ i1 + i2", "y ~~ z", "a == 1", "d := a*b", "family(y) = poisson", "family(q) = beta"]
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(statements, min_size=1, max_size=4))
+def test_any_text_that_parses_is_a_graph_or_a_readable_error(written):
+    text = "\n".join(written)
+    try:
+        tree = parse(text)
+    except FormulaError:
+        return
+    try:
+        found = build(tree, text)
+    except FormulaError as error:
+        assert error.problems
+        assert all(p.span is None or p.span.slice(text) for p in error.problems)
+    else:
+        assert found.responses
+        assert all(response.predictors[0].parameter == "mu" for response in found.responses)
+        assert str(found)
