@@ -236,10 +236,29 @@ def test_all_problems_come_together_in_the_order_of_the_text():
 
 
 atoms = st.sampled_from(
-    (
-        "x; y; z; 1; 0; 2; log(x); offset(x); I(x^2); mi(x); c[a]; `a b`; {x}; eta; (1 | g); (0 + x || g); "
-        "(1 | g/x); (x | g:y); (0 | g); npml(1 | g); lag(y)"
-    ).split("; ")
+    [
+        "x",
+        "y",
+        "z",
+        "1",
+        "0",
+        "2",
+        "log(x)",
+        "offset(x)",
+        "I(x^2)",
+        "mi(x)",
+        "c[a]",
+        "`a b`",
+        "{x}",
+        "eta",
+        "(1 | g)",
+        "(0 + x || g)",
+        "(1 | g/x)",
+        "(x | g:y)",
+        "(0 | g)",
+        "npml(1 | g)",
+        "lag(y)",
+    ]
 )
 sums = st.recursive(
     atoms,
@@ -249,10 +268,22 @@ sums = st.recursive(
     max_leaves=5,
 )
 sides = st.sampled_from(
-    (
-        "y; z; y + z; log(y); cbind(y, n - y); surv(t, e); sigma; eta | g; sigma(y); threshold(y); sigma(q); "
-        "sigma(cbind(y, n - y)); f(a, b); np.log(y)"
-    ).split("; ")
+    [
+        "y",
+        "z",
+        "y + z",
+        "log(y)",
+        "cbind(y, n - y)",
+        "surv(t, e)",
+        "sigma",
+        "eta | g",
+        "sigma(y)",
+        "threshold(y)",
+        "sigma(q)",
+        "sigma(cbind(y, n - y))",
+        "f(a, b)",
+        "np.log(y)",
+    ]
 )
 statements = st.one_of(
     st.tuples(sides, sums).map(" ~ ".join),
