@@ -24,7 +24,7 @@ from glamm.protocols import Family, LatentDistribution, Link
 if TYPE_CHECKING:
     from glamm.graph.model import FamilySpec
 
-__all__ = ["family", "latent", "link", "names", "refresh", "register", "unregister"]
+__all__ = ["family", "latent", "link", "links_of", "names", "refresh", "register", "unregister"]
 
 _SINGULAR = {"families": "family", "links": "link", "latents": "latent distribution"}
 _BASES: Mapping[str, type] = {"families": Family, "links": Link, "latents": LatentDistribution}
@@ -213,24 +213,28 @@ def link(name: str, *args: float) -> Link:
     return made
 
 
-def fits(family_class: type[Family], candidate: Link | type[Link], name: str) -> bool:
+def _fits(family_class: type[Family], link_class: type[Link], name: str) -> bool:
     """Return whether a link suits a family: it is listed there, or its mean lies in the family's range."""
     if name in family_class.links:
         return True
-    return family_class.mean is not None and family_class.mean.covers(candidate.mean)
+    return family_class.mean is not None and family_class.mean.covers(link_class.mean)
 
 
-def _good_links(family_class: type[Family]) -> list[str]:
-    """Return the names of all links that suit a family, its own first; broken plugins are passed over."""
+def links_of(name: str) -> tuple[str, ...]:
+    """Return the names of all links that suit the family `name`, its default first.
+
+    Links that cannot be loaded are passed over.
+    """
+    family_class = _load("families", name)
     good = list(family_class.links)
-    for name in names("links"):
+    for candidate in names("links"):
         try:
-            candidate = _load("links", name)
+            link_class = _load("links", candidate)
         except PluginError:
             continue
-        if name not in good and fits(family_class, candidate, name):
-            good.append(name)
-    return good
+        if candidate not in good and _fits(family_class, link_class, candidate):
+            good.append(candidate)
+    return tuple(good)
 
 
 def family(spec: FamilySpec) -> Family:
@@ -244,13 +248,13 @@ def family(spec: FamilySpec) -> Family:
     cls = _load("families", spec.name, spec.span)
     link_name = spec.link if spec.link is not None else cls.links[0]
     link_class = _load("links", link_name, spec.span)
-    if not fits(cls, link_class, link_name):
+    if not _fits(cls, link_class, link_name):
         raise PluginError(
             Problem(
                 f"the link {link_name!r} does not fit the family {spec.name!r}: "
                 f"its mean lies in {link_class.mean}, the family needs {cls.mean or 'one of its own links'}",
                 spec.span,
-                f"links of {spec.name!r}: {', '.join(_good_links(cls))}",
+                f"links of {spec.name!r}: {', '.join(links_of(spec.name))}",
             )
         )
     made_link = _made("links", link_name, link_class, spec.span, *spec.link_args)

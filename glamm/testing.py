@@ -32,7 +32,7 @@ from glamm.protocols import (
 __all__ = ["check_family", "check_latent_distribution", "check_link"]
 
 _EXAMPLES = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     database=None,
     derandomize=True,
