@@ -287,4 +287,4 @@ def test_formulaic_is_loaded_only_when_a_design_needs_it():
         "table.design([Term(('scale(x)',))], True)\n"
         "assert 'formulaic' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
