@@ -286,6 +286,10 @@ class Family(ABC):
 
     # ------------------------------------------------ the response
 
+    def takes(self, form: str, columns: int) -> bool:
+        """Return whether a left-hand side of that form and number of columns is a response."""
+        return self.responses.get(form) == columns
+
     @abstractmethod
     def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
         """Return the response as numbers.

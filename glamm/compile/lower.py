@@ -180,8 +180,7 @@ def _families(graph: ModelGraph) -> list[Family]:
             continue
         found.append(family)
         given = len(response.form.factors)
-        expected = family.responses.get(response.form.call)
-        if expected != given:
+        if not family.takes(response.form.call, given):
             forms = [
                 f"{call}() of {n} columns" if call else "a column" for call, n in family.responses.items()
             ]

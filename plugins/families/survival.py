@@ -31,6 +31,9 @@ class Weibull(LogMeanFamily):
     mean: ClassVar[Interval] = Interval(0.0, np.inf)
     parameters = (Parameter("shape"),)
 
+    def takes(self, form: str, columns: int) -> bool:
+        return (form == "surv" and columns == 1) or super().takes(form, columns)
+
     def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
         time = columns[0]
         need_numbers(time, self.name)
