@@ -31,6 +31,7 @@ from glamm.grammar.ast import (
     Unary,
 )
 from glamm.grammar.complain import LINE_END
+from glamm.grammar.depth import check_depth
 from glamm.grammar.tokens import shortened
 from glamm.grammar.unparse import unparse
 
@@ -72,6 +73,8 @@ def _refuse(span: Span, message: str, hint: str = "") -> FormulaError:
 
 
 def _shown(node: Expr) -> str:
+    """Return a node as a message quotes it."""
+    check_depth(node)
     return shortened(unparse(node))
 
 

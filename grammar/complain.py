@@ -136,7 +136,7 @@ def _bad_start(place: _Place) -> Problem:
         expected, hint = _BEFORE[token.text]
         return Problem(f"expected {expected} before `{token.text}`", token.span, hint)
     hint = LINE_END if token.is_operator else ""
-    return Problem(f"a statement cannot begin with `{token.text}`", token.span, hint)
+    return Problem(f"nothing can begin with `{token.text}`", token.span, hint)
 
 
 def _dangling(place: _Place) -> Problem:
@@ -177,6 +177,8 @@ def _incomplete(place: _Place) -> Problem:
     first = place.tokens[0]
     if first.is_operator:
         hint = LINE_END
+    elif place.bars:
+        hint = "a level belongs to a left-hand side: `theta | person =~ ...`"
     elif len(place.tokens) == 1 and first.kind in ("NAME", "QUOTED"):
         hint = f"a regression is written `{shortened(first.text)} ~ ...`"
     else:
@@ -193,6 +195,9 @@ def _relation(place: _Place) -> Problem:
         inside = "a call" if place.in_call else "brackets"
         hint = "only a measurement may stand in parentheses: `(eta =~ i1 + i2)`" if token.text == "~" else ""
         return Problem(f"`{token.text}` cannot stand inside {inside}", token.span, hint)
+    if not place.relations:
+        hint = "only `~` and `=~` have a level on their left-hand side" if place.bars else ""
+        return Problem(f"`{token.text}` cannot stand here", token.span, hint)
     first = place.relations[0].text
     second = f"a second `{token.text}`" if first == token.text else f"`{token.text}` after `{first}`"
     hint = "begin the next statement on a new line, or separate the two with `;`"

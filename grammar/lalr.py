@@ -20,7 +20,7 @@ __all__ = ["check_rules", "read"]
 
 
 def read(start: str, tokens: Sequence[Token]) -> Any:
-    """Return the node that the grammar makes of the tokens of one ``statement`` or ``expression``.
+    """Return the node that the grammar makes of the tokens of one ``statement`` or ``piece`` of one.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def _parser() -> Lark:
         Path(__file__).with_name("formula.lark").read_text(encoding="utf-8"),
         parser="lalr",
         lexer=_TokenLexer,
-        start=["statement", "expression"],
+        start=["statement", "piece"],
         transformer=builder,
         keep_all_tokens=True,
         maybe_placeholders=False,
@@ -58,7 +58,7 @@ def check_rules(parser: Lark, builder: object) -> None:
         name = rule.alias or rule.origin.name
         passes_on = rule.alias is None and rule.options.expand1 and len(rule.expansion) == 1
         if not (passes_on or name.startswith("_") or hasattr(builder, name)):
-            raise TypeError(f"no method builds the rule {name!r} of the grammar")
+            raise TypeError(f"no method builds the rule `{name}` of the grammar")
 
 
 # Operators that one rule reads share a terminal: the fewer rules, the faster the parser is made.

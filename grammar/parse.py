@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from typing import Any
 
 from glamm.errors import FormulaError, Problem, Span
 from glamm.grammar import ast
+from glamm.grammar.depth import check_depth
 from glamm.grammar.tokens import Token, statements, tokenise
 
 __all__ = ["parse", "parse_expression"]
 
 _MAX_PROBLEMS = 50
-_MAX_TREE_DEPTH = 100
 
 
 def parse(text: str) -> ast.Model:
@@ -64,12 +63,12 @@ def parse_expression(text: str) -> ast.Expr:
     tokens = [token for token in tokenise(text) if token.kind != "NEWLINE"]
     written = statements(tokens)
     problems = [problem for statement in written for problem in statement.problems]
-    if not problems and len(written) != 1:
+    if not problems and (len(written) != 1 or len(written[0].tokens) < len(tokens)):
         problems = [Problem("expected one expression", Span(0, len(text)))]
     if problems:
         raise _error(problems, text)
     try:
-        node: ast.Expr = _read("expression", tokens)
+        node: ast.Expr = _read("piece", tokens)
     except FormulaError as error:
         raise _error(list(error.problems), text) from None
     return node
@@ -89,31 +88,5 @@ def _read(start: str, tokens: Sequence[Token]) -> Any:
     from glamm.grammar.lalr import read
 
     node = read(start, tokens)
-    _check_depth(node)
+    check_depth(node)
     return node
-
-
-def _check_depth(root: ast.Node) -> None:
-    """Raise where the tree is too deep for readers that recurse; a long sum does not count as deep."""
-    waiting: list[tuple[ast.Node, int]] = [(root, 0)]
-    while waiting:
-        node, depth = waiting.pop()
-        if depth > _MAX_TREE_DEPTH:
-            raise FormulaError(Problem(f"expressions nest deeper than {_MAX_TREE_DEPTH}", node.span))
-        so_far = node.left if isinstance(node, ast.Binary) and node.operator in ("+", "-") else None
-        waiting.extend((child, depth if child is so_far else depth + 1) for child in _children(node))
-
-
-def _children(node: ast.Node) -> Iterator[ast.Node]:
-    """Yield the nodes right under `node`."""
-    for item in fields(node):
-        yield from _flat(getattr(node, item.name))
-
-
-def _flat(value: object) -> Iterator[ast.Node]:
-    """Yield the nodes in a field, which may be a node, a tuple of them or of keywords."""
-    if isinstance(value, ast.Node):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _flat(item)
