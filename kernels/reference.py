@@ -6,11 +6,11 @@ coordinates of the clusters above it, its contribution is
     F_j = log of the integral of  phi(u_j) * prod_i f(y_i | u)^w_i * prod_c exp(w_c F_c)  over u_j
 
 where ``i`` runs over its rows (lowest level) and ``c`` over the clusters directly below. `adaptive` puts
-Gauss-Hermite nodes at the mode of the joint log density ``g`` of all coordinates below one top-level
-cluster, scaled by the Cholesky factor of its Hessian ``H = L L'``. The coordinates are ordered leaves
-first, so ``u = mode + L^{-T} z`` gives the nodes of a cluster conditional on those of the clusters above
-(Pinheiro and Chao 2006). `brute` integrates the same nested form on a fixed dense grid, with no
-approximation that adapts to the data. Both are arrays and callables in, arrays out.
+Gauss-Hermite nodes at the mode of the joint log density ``g`` of all coordinates, scaled by the Cholesky
+factor of minus its Hessian, ``H = L L'`` (a block for each top-level cluster). The coordinates are ordered
+leaves first, so ``u = mode + L^{-T} z`` gives the nodes of a cluster conditional on those above it
+(Pinheiro and Chao 2006). `brute` integrates the same nested form on a fixed dense grid, with nothing that
+adapts to the data. Both are arrays and callables in, arrays out.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _unit(forest: _Forest, rule: Rule, level: int, j: int, above: Array) -> tupl
     return result, [own, *averaged]
 
 
-def _integrate(forest: _Forest, rules: Callable[[int], Rule]) -> Integral:
+def _integrate(forest: _Forest, rule: Rule) -> Integral:
     levels = forest.levels
     top = len(levels) - 1
     loglik = np.zeros(levels[top].clusters)
@@ -191,7 +191,7 @@ def _integrate(forest: _Forest, rules: Callable[[int], Rule]) -> Integral:
     covariance = tuple(np.zeros((x.clusters, x.dimension, x.dimension)) for x in levels)
     start = np.zeros((1, forest.columns[-1].stop))
     for t in range(levels[top].clusters):
-        value, moments = _unit(forest, rules(t), top, t, start)
+        value, moments = _unit(forest, rule, top, t, start)
         loglik[t] = value[0]
         for x in moments:
             mean[x.level][x.cluster] = x.first[0]
@@ -206,16 +206,16 @@ def _integrate(forest: _Forest, rules: Callable[[int], Rule]) -> Integral:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Joint:
-    """The joint vector of coordinates below one top-level cluster, leaves first.
+    """The joint vector of the coordinates of all clusters, leaves first.
 
     A cluster counts with `weight`: the product of its own weight and of those above it, without the
-    top's. `path` gives the positions of the coordinates that the rows of a lowest cluster see.
+    top's. `path`, shape (lowest clusters, Q), gives the positions of the coordinates that rows see.
     """
 
     forest: _Forest
     place: dict[tuple[int, int], slice]
     weight: dict[tuple[int, int], float]
-    path: dict[int, Index]
+    path: Index
     size: int
 
     def evaluate(self, u: Array) -> tuple[float, Array, Array]:
@@ -226,52 +226,47 @@ class _Joint:
         value = -0.5 * float(prior @ u**2)
         gradient = -prior * u
         hessian = np.diag(np.where(prior > 0, prior, 1.0))  # weight 0: any block that is regular
-        for response, rows in zip(self.forest.responses, self.forest.rows, strict=True):
-            for j, path in self.path.items():
-                i = rows[j]
-                if not i.size:
-                    continue
-                a = response.loading[i]
-                nu = response.offset[i] + a @ u[path]
-                (ll,), d1, d2 = response.block(i, list(nu.T[:, None, :]), 2)
-                w = self.weight[0, j] * (np.ones(i.size) if response.weight is None else response.weight[i])
-                k = a.shape[1]
-                curvature = np.zeros((i.size, k, k))
-                for (r, c), d in zip(itertools.combinations_with_replacement(range(k), 2), d2, strict=True):
-                    curvature[:, r, c] = curvature[:, c, r] = np.broadcast_to(d, (1, i.size))[0]
-                slope = np.stack([np.broadcast_to(d, (1, i.size))[0] for d in d1], axis=1)
-                used = w > 0
-                value += float(w[used] @ ll[0][used])
-                gradient[path] += np.einsum("i,ik,ikq->q", w[used], slope[used], a[used])
-                hessian[np.ix_(path, path)] -= np.einsum(
-                    "i,ikq,ikl,ils->qs", w[used], a[used], curvature[used], a[used], optimize=True
-                )
+        lowest = np.array([self.weight[0, j] for j in range(len(self.path))])
+        for response in self.forest.responses:
+            weight = lowest[response.cluster] * (1.0 if response.weight is None else response.weight)
+            rows = np.flatnonzero(weight > 0)
+            a, w, path = response.loading[rows], weight[rows], self.path[response.cluster[rows]]
+            k = a.shape[1]
+            nu = response.offset[rows] + np.einsum("nkq,nq->nk", a, u[path])
+            (ll,), d1, d2 = response.block(rows, list(nu.T[:, None, :]), 2)
+            slope = np.stack([np.broadcast_to(d, (1, rows.size))[0] for d in d1], axis=1)
+            curvature = np.zeros((rows.size, k, k))
+            for (r, c), d in zip(itertools.combinations_with_replacement(range(k), 2), d2, strict=True):
+                curvature[:, r, c] = curvature[:, c, r] = np.broadcast_to(d, (1, rows.size))[0]
+            value += float(w @ ll[0])
+            np.add.at(gradient, path, np.einsum("n,nk,nkq->nq", w, slope, a))
+            weighted = np.einsum("n,nkl,nls->nks", w, curvature, a)
+            np.add.at(hessian, (path[:, :, None], path[:, None, :]), -np.einsum("nkq,nks->nqs", a, weighted))
         return value, gradient, hessian
 
 
-def _joint(forest: _Forest, top_cluster: int) -> _Joint:
+def _joint(forest: _Forest) -> _Joint:
     top = len(forest.levels) - 1
-    units = [(top, top_cluster)]
-    weight = {(top, top_cluster): 1.0}
-    ancestors: dict[tuple[int, int], list[tuple[int, int]]] = {(top, top_cluster): []}
-    for level, j in units:  # grows while it runs: top first
+    units = [(top, j) for j in range(forest.levels[top].clusters)]
+    weight = dict.fromkeys(units, 1.0)
+    above: dict[tuple[int, int], list[tuple[int, int]]] = {unit: [] for unit in units}
+    for level, j in units:  # grows while it runs: the top first
         for child in forest.children[level][j]:
             unit = (level - 1, child)
             units.append(unit)
             weight[unit] = weight[level, j] * forest.weight(*unit)
-            ancestors[unit] = [(level, j), *ancestors[level, j]]
+            above[unit] = [(level, j), *above[level, j]]
     place = {}
     size = 0
     for unit in reversed(units):
         place[unit] = slice(size, size + forest.levels[unit[0]].dimension)
         size = place[unit].stop
     positions = np.arange(size)
-    path = {
-        unit[1]: np.concatenate([positions[place[x]] for x in (unit, *ancestors[unit])])
-        for unit in units
-        if unit[0] == 0
-    }
-    return _Joint(forest, place, weight, path, size)
+    path = [
+        np.concatenate([positions[place[x]] for x in ((0, j), *above[0, j])])
+        for j in range(forest.levels[0].clusters)
+    ]
+    return _Joint(forest, place, weight, np.array(path, dtype=np.intp), size)
 
 
 def _mode(joint: _Joint) -> tuple[Array, Array]:
@@ -320,33 +315,30 @@ def adaptive(levels: Sequence[Level], responses: Sequence[Response], points: Seq
     forest = _forest(levels, responses)
     rules = [gauss_hermite(p, level.dimension) for p, level in zip(points, levels, strict=True)]
 
-    def rule_of(top_cluster: int) -> Rule:
-        joint = _joint(forest, top_cluster)
-        mode, hessian = _mode(joint)
-        factor = np.linalg.cholesky(hessian)
-        parent = [level.parent for level in levels]
+    joint = _joint(forest)
+    mode, hessian = _mode(joint)
+    factor = np.linalg.cholesky(hessian)
+    parent = [level.parent for level in levels]
 
-        def rule(level: int, j: int, above: Array) -> tuple[Array, Array]:
-            here = joint.place[level, j]
-            own = factor[here, here]
-            shift = np.zeros((above.shape[0], here.stop - here.start))
-            upper, cluster = level, j
-            while (parents := parent[upper]) is not None:
-                upper, cluster = upper + 1, int(parents[cluster])
-                there = joint.place[upper, cluster]
-                shift -= (above[:, forest.columns[upper]] - mode[there]) @ factor[there, here]
-            # The factor of a block repeated w times is sqrt(w) times that of one copy.
-            root = np.sqrt(joint.weight[level, j]) or 1.0
-            z, log_w = rules[level]
-            right = root * z[None, :, :] + shift[:, None, :]
-            nodes = mode[here] + np.einsum("pq,nmp->nmq", np.linalg.inv(own), right)
-            log_det = np.sum(np.log(np.diag(own) / root))
-            log_weight = log_w + 0.5 * np.sum(z**2, axis=1) - log_det - 0.5 * np.sum(nodes**2, axis=2)
-            return nodes, log_weight
+    def rule(level: int, j: int, above: Array) -> tuple[Array, Array]:
+        here = joint.place[level, j]
+        own = factor[here, here]
+        shift = np.zeros((above.shape[0], here.stop - here.start))
+        upper, cluster = level, j
+        while (parents := parent[upper]) is not None:
+            upper, cluster = upper + 1, int(parents[cluster])
+            there = joint.place[upper, cluster]
+            shift -= (above[:, forest.columns[upper]] - mode[there]) @ factor[there, here]
+        # The factor of a block repeated w times is sqrt(w) times that of one copy.
+        root = np.sqrt(joint.weight[level, j]) or 1.0
+        z, log_w = rules[level]
+        right = root * z[None, :, :] + shift[:, None, :]
+        nodes = mode[here] + np.einsum("pq,nmp->nmq", np.linalg.inv(own), right)
+        log_det = np.sum(np.log(np.diag(own) / root))
+        log_weight = log_w + 0.5 * np.sum(z**2, axis=1) - log_det - 0.5 * np.sum(nodes**2, axis=2)
+        return nodes, log_weight
 
-        return rule
-
-    return _integrate(forest, rule_of)
+    return _integrate(forest, rule)
 
 
 # ------------------------------------------------ a fixed grid
@@ -379,4 +371,4 @@ def brute(
         n = above.shape[0]
         return np.broadcast_to(grid, (n, *grid.shape)), np.broadcast_to(log_weight, (n, grid.shape[0]))
 
-    return _integrate(forest, lambda top_cluster: rule)
+    return _integrate(forest, rule)

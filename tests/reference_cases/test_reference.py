@@ -207,6 +207,7 @@ CASES = [
         "mAch ~ meanses * cses + sector * cses + (1 + cses | school)",
         "gaussian",
         "mAch",
+        rename={"cses:sector": "mAch ~ sector:cses"},
         derive=both(cholesky("school", "cses"), lambda p: {"sigma": p["sigma(mAch)"]}),
         target=("exact", "own_check"),
         errors="se_observed_information",
