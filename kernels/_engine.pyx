@@ -120,7 +120,7 @@ cdef class Engine:
             raise MemoryError
         self.keep, self.rule, self.blocks = [], [], []
         self.pool, self.pool_size = None, 0
-        self.tolerance, self.max_sweeps = 1e-7, 100
+        self.tolerance, self.max_sweeps = 1e-9, 200
 
     def __init__(self, levels, responses):
         cdef Py_ssize_t d, r, total = 0

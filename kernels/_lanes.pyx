@@ -71,7 +71,7 @@ cdef class Lanes:
         totals = np.concatenate(([0.0], np.cumsum(constant)))
         self.constant = totals[of_cluster[1:]] - totals[of_cluster[:-1]]
         self.pool, self.pool_size = None, 0
-        self.tolerance, self.max_sweeps = 1e-7, 100
+        self.tolerance, self.max_sweeps = 1e-9, 200
 
     def set_rule(self, rules):
         """Set the nodes: one pair of nodes (M, 1) and log weights (M) plus z'z / 2."""

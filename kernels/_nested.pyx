@@ -23,6 +23,7 @@ cdef enum:
     MAX_THIRD = 288     # pairs times channels of eight channels
 
 cdef double STEP_CAP = 5.0
+cdef double STALLED = 1e-12
 
 
 cdef struct Front:
@@ -79,6 +80,7 @@ cdef struct Work:
     double *value        # (tops)
     double *old_value
     double *decrement
+    double *old_decrement
     int *state           # (tops): 0 searching, 1 found, 2 failed
     int *halvings
     int *clip            # (tops): curvature clipped to be positive
@@ -110,6 +112,7 @@ cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil:
     w.value = take(&cursor, tops)
     w.old_value = take(&cursor, tops)
     w.decrement = take(&cursor, tops)
+    w.old_decrement = take(&cursor, tops)
     for d in range(task.levels):
         lev = &task.level[d]
         f = &w.front[d]
@@ -529,7 +532,9 @@ cdef int update_mode(Work *w, Py_ssize_t top, int sweep) noexcept nogil:
             return 0
         halve(w, top)
         return 1
-    if w.decrement[t] < tolerance * tolerance:
+    # a small decrement that no longer falls is as small as rounding lets it be
+    if w.decrement[t] < tolerance * tolerance or (
+            w.decrement[t] < STALLED and w.decrement[t] > 0.25 * w.old_decrement[t]):
         if not w.clip[t]:
             w.state[t] = 1
             return 0
@@ -540,6 +545,7 @@ cdef int update_mode(Work *w, Py_ssize_t top, int sweep) noexcept nogil:
     if w.clip[t]:
         w.clip[t] = 0          # try the true curvature again at the next point
     w.old_value[t] = value
+    w.old_decrement[t] = w.decrement[t]
     w.halvings[t] = 0
     scale = 1.0
     if w.decrement[t] > 1.0:
@@ -558,6 +564,7 @@ cdef int find_modes(Work *w, int *used) noexcept nogil:
         w.halvings[top] = 0
         w.clip[top] = 0
         w.old_value[top] = -INFINITY
+        w.old_decrement[top] = INFINITY
     for sweep in range(task.sweeps):
         used[0] += 1
         fill_paths(w)

@@ -24,7 +24,7 @@ static int GLAMM_LANES_NAME(const ptrdiff_t *first, const ptrdiff_t *count, ptrd
     double *W = D1 + rows * V, *K = W + rows * V, *G = K + rows * V, *H = G + rows * V;
     double *value = H + rows * V, *product = value + nodes * V, *D = product + nodes * V;
     double u[V], slope[V], curve[V], low[V], high[V], cap[V], done[V], T[V], total[V];
-    double linear0[V], linear1[V], zb[V], zz[V], hbar[V], shift[V], largest[V];
+    double linear0[V], linear1[V], zb[V], zz[V], hbar[V], shift[V], largest[V], last[V];
     ptrdiff_t i, r, v;
     int sweep, searching = 1;
 
@@ -47,6 +47,7 @@ static int GLAMM_LANES_NAME(const ptrdiff_t *first, const ptrdiff_t *count, ptrd
         high[v] = INFINITY;
         cap[v] = 5.0 / widest;
         done[v] = 0.0;
+        last[v] = INFINITY;
     }
 
     /* modes: the derivative of the log posterior falls, so its sign keeps a bracket around its root */
@@ -75,13 +76,16 @@ static int GLAMM_LANES_NAME(const ptrdiff_t *first, const ptrdiff_t *count, ptrd
                 continue;
             }
             step = slope[v] / curve[v];
-            if (slope[v] * step < tolerance * tolerance) {
+            /* a small decrement that no longer falls is as small as rounding lets it be */
+            if (slope[v] * step < tolerance * tolerance ||
+                (slope[v] * step < 1e-12 && slope[v] * step > 0.25 * last[v])) {
                 done[v] = 1.0;
                 continue;
             }
             if (!(step == step)) {
                 return 1;
             }
+            last[v] = slope[v] * step;
             if (slope[v] > 0.0) {
                 low[v] = u[v];
             } else {

@@ -44,6 +44,8 @@ def _plan(text, y, sizes, rng, weight=None):
     return Plan((level,), (response,), 3, np.array([0.0, 0.0, 1.0]))
 
 
+# both engines stop their searches of the modes within this many posterior standard deviations
+MODES = 1e-9
 CASES = ("bernoulli", "binomial", "poisson")
 
 
@@ -70,9 +72,9 @@ def test_equals_the_general_engine(case, points, weighted, clusters):
     theta = np.array([0.3, -0.4, 1.2])
     value, gradient = fast.value_and_gradient(theta)
     expected, expected_gradient = slow.value_and_gradient(theta)
-    assert value == pytest.approx(expected, rel=1e-12)
+    assert value == pytest.approx(expected, rel=MODES)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-8, atol=1e-9)
-    np.testing.assert_allclose(fast.cluster_logliks(theta), slow.cluster_logliks(theta), rtol=1e-12)
+    np.testing.assert_allclose(fast.cluster_logliks(theta), slow.cluster_logliks(theta), rtol=MODES)
     for ours, theirs in zip(fast.posterior(theta)[0], slow.posterior(theta)[0], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
