@@ -3,6 +3,8 @@
 #define GLAMM_FAMILIES_H
 
 #include "glamm_binary.h"
+#include "glamm_choices.h"
+#include "glamm_general.h"
 #include "glamm_means.h"
 #include "glamm_ordinal.h"
 

@@ -8,6 +8,21 @@ static GLAMM_TARGET void GLAMM_ISA(ordinal_chain)(int order, ptrdiff_t length,
     glamm_ordinal_chain(order, length, work, out);
 }
 
+static GLAMM_TARGET void GLAMM_ISA(apply_link)(const glamm_options *options, ptrdiff_t length,
+                                               const double *nu, glamm_mean *to) {
+    glamm_apply_link(options, length, nu, to);
+}
+
+static GLAMM_TARGET void GLAMM_ISA(compose)(int order, int K, ptrdiff_t length, const glamm_mean *mean,
+                                            double *const *out) {
+    glamm_compose(order, K, length, mean, out);
+}
+
+static const glamm_general GLAMM_ISA(general_parts) = {GLAMM_ISA(apply_link), GLAMM_ISA(compose)};
+
+#define GLAMM_GENERAL_INSTANCE(name, family) \
+    GLAMM_INSTANCE(name, glamm_general_block(family, &GLAMM_ISA(general_parts), GLAMM_ARGUMENTS))
+
 GLAMM_INSTANCE(gaussian_identity, glamm_gaussian(GLAMM_ARGUMENTS))
 GLAMM_INSTANCE(poisson_log, glamm_poisson(GLAMM_ARGUMENTS))
 GLAMM_INSTANCE(binomial_logit, glamm_binomial(GLAMM_LOGIT, GLAMM_ARGUMENTS))
@@ -18,7 +33,29 @@ GLAMM_INSTANCE(ordinal_logit, glamm_ordinal(GLAMM_LOGIT, GLAMM_ISA(ordinal_chain
 GLAMM_INSTANCE(ordinal_probit, glamm_ordinal(GLAMM_PROBIT, GLAMM_ISA(ordinal_chain), GLAMM_ARGUMENTS))
 GLAMM_INSTANCE(ordinal_cloglog, glamm_ordinal(GLAMM_CLOGLOG, GLAMM_ISA(ordinal_chain), GLAMM_ARGUMENTS))
 GLAMM_INSTANCE(ordinal_loglog, glamm_ordinal(GLAMM_LOGLOG, GLAMM_ISA(ordinal_chain), GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(sequential_logit, glamm_sequential(GLAMM_LOGIT, GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(sequential_probit, glamm_sequential(GLAMM_PROBIT, GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(sequential_cloglog, glamm_sequential(GLAMM_CLOGLOG, GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(sequential_loglog, glamm_sequential(GLAMM_LOGLOG, GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(multinomial, glamm_multinomial(GLAMM_ARGUMENTS))
+GLAMM_GENERAL_INSTANCE(gaussian, GLAMM_GAUSSIAN)
+GLAMM_GENERAL_INSTANCE(student_t, GLAMM_STUDENT_T)
+GLAMM_GENERAL_INSTANCE(gamma, GLAMM_GAMMA)
+GLAMM_GENERAL_INSTANCE(gamma_log, GLAMM_GAMMA_LOG)
+GLAMM_GENERAL_INSTANCE(inverse_gaussian, GLAMM_INVERSE_GAUSSIAN)
+GLAMM_GENERAL_INSTANCE(poisson, GLAMM_POISSON)
+GLAMM_GENERAL_INSTANCE(negative_binomial, GLAMM_NEGATIVE_BINOMIAL)
+GLAMM_GENERAL_INSTANCE(negative_binomial_log, GLAMM_NEGATIVE_BINOMIAL_LOG)
+GLAMM_GENERAL_INSTANCE(binomial, GLAMM_BINOMIAL)
+GLAMM_GENERAL_INSTANCE(lower_asymptote, GLAMM_LOWER_ASYMPTOTE)
+GLAMM_GENERAL_INSTANCE(both_asymptotes, GLAMM_BOTH_ASYMPTOTES)
+GLAMM_GENERAL_INSTANCE(beta, GLAMM_BETA)
+GLAMM_GENERAL_INSTANCE(weibull, GLAMM_WEIBULL)
+GLAMM_GENERAL_INSTANCE(exponential, GLAMM_EXPONENTIAL)
 
+#define GLAMM_ANY GLAMM_N_LINKS
+
+/* Pairs of their own come before a family's entry for any link. */
 static glamm_block_v1 GLAMM_ISA(find)(const char *family, int link, int asymptotes) {
     static const struct {
         const char *family;
@@ -26,21 +63,43 @@ static glamm_block_v1 GLAMM_ISA(find)(const char *family, int link, int asymptot
         glamm_block_v1 block;
     } table[] = {
         {"gaussian", GLAMM_IDENTITY, 0, GLAMM_ISA(gaussian_identity)},
+        {"gaussian", GLAMM_ANY, 0, GLAMM_ISA(gaussian)},
+        {"student_t", GLAMM_ANY, 0, GLAMM_ISA(student_t)},
+        {"gamma", GLAMM_LOG_LINK, 0, GLAMM_ISA(gamma_log)},
+        {"gamma", GLAMM_ANY, 0, GLAMM_ISA(gamma)},
+        {"inverse_gaussian", GLAMM_ANY, 0, GLAMM_ISA(inverse_gaussian)},
         {"poisson", GLAMM_LOG_LINK, 0, GLAMM_ISA(poisson_log)},
+        {"poisson", GLAMM_ANY, 0, GLAMM_ISA(poisson)},
+        {"negative_binomial", GLAMM_LOG_LINK, 0, GLAMM_ISA(negative_binomial_log)},
+        {"negative_binomial", GLAMM_ANY, 0, GLAMM_ISA(negative_binomial)},
         {"binomial", GLAMM_LOGIT, 0, GLAMM_ISA(binomial_logit)},
         {"binomial", GLAMM_PROBIT, 0, GLAMM_ISA(binomial_probit)},
         {"binomial", GLAMM_CLOGLOG, 0, GLAMM_ISA(binomial_cloglog)},
         {"binomial", GLAMM_LOGLOG, 0, GLAMM_ISA(binomial_loglog)},
+        {"binomial", GLAMM_ANY, 0, GLAMM_ISA(binomial)},
+        {"binomial", GLAMM_ANY, 1, GLAMM_ISA(lower_asymptote)},
+        {"binomial", GLAMM_ANY, 2, GLAMM_ISA(both_asymptotes)},
+        {"beta", GLAMM_ANY, 0, GLAMM_ISA(beta)},
         {"ordinal", GLAMM_LOGIT, 0, GLAMM_ISA(ordinal_logit)},
         {"ordinal", GLAMM_PROBIT, 0, GLAMM_ISA(ordinal_probit)},
         {"ordinal", GLAMM_CLOGLOG, 0, GLAMM_ISA(ordinal_cloglog)},
         {"ordinal", GLAMM_LOGLOG, 0, GLAMM_ISA(ordinal_loglog)},
+        {"sequential", GLAMM_LOGIT, 0, GLAMM_ISA(sequential_logit)},
+        {"sequential", GLAMM_PROBIT, 0, GLAMM_ISA(sequential_probit)},
+        {"sequential", GLAMM_CLOGLOG, 0, GLAMM_ISA(sequential_cloglog)},
+        {"sequential", GLAMM_LOGLOG, 0, GLAMM_ISA(sequential_loglog)},
+        {"multinomial", GLAMM_LOGIT, 0, GLAMM_ISA(multinomial)},
+        {"weibull", GLAMM_LOG_LINK, 0, GLAMM_ISA(weibull)},
+        {"exponential", GLAMM_LOG_LINK, 0, GLAMM_ISA(exponential)},
     };
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
-        if (strcmp(table[k].family, family) == 0 && table[k].link == link
+        if (strcmp(table[k].family, family) == 0
+            && (table[k].link == link || table[k].link == GLAMM_ANY)
             && table[k].asymptotes == asymptotes)
             return table[k].block;
     return NULL;
 }
 
+#undef GLAMM_ANY
+#undef GLAMM_GENERAL_INSTANCE
 #undef GLAMM_INSTANCE

@@ -46,7 +46,7 @@ GLAMM_INLINE int glamm_gaussian(GLAMM_PARAMETERS) {
         const double *x = glamm_channel(&t, nu[0], node_stride[0], flat[1]);
         const double *s = glamm_channel(&t, nu[1], node_stride[1], flat[2]);
         const int by_row = glamm_by_row(&t, node_stride[1]);
-        const double *scale = nu[1] + (by_row ? t.row : t.start), *inverse = rows[1];
+        const double *scale = nu[1] + (node_stride[1] ? t.start : t.row), *inverse = rows[1];
         const ptrdiff_t count = by_row ? t.rows : t.length;
         GLAMM_LOOP
         for (ptrdiff_t j = 0; j < count; j++)

@@ -287,7 +287,7 @@ GLAMM_INLINE int glamm_ordinal(const int link, glamm_ordinal_chain_t chain, GLAM
         const double *lower = glamm_channel(&t, nu[1], node_stride[1], flat[3]);
         const double *upper = glamm_channel(&t, nu[2], node_stride[2], flat[4]);
         const int by_row = glamm_by_row(&t, node_stride[3]);
-        const double *scale = nu[3] + (by_row ? t.row : t.start), *inverse = rows[2];
+        const double *scale = nu[3] + (node_stride[3] ? t.start : t.row), *inverse = rows[2];
         const ptrdiff_t count = by_row ? t.rows : t.length;
         GLAMM_LOOP
         for (ptrdiff_t j = 0; j < count; j++)

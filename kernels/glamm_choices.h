@@ -1,0 +1,164 @@
+/* Families with as many channels as categories: sequential (continuation ratio) and multinomial logit. */
+#ifndef GLAMM_CHOICES_H
+#define GLAMM_CHOICES_H
+
+#include "glamm_binary.h"
+#include "glamm_links.h"
+
+/* ------------------------------------------------ sequential */
+
+/* One threshold: its channel's derivatives, their part in nu's, and the mixed ones. */
+GLAMM_INLINE void glamm_step_body(const int order, const int link, double step, ptrdiff_t length,
+                                  const double *code, const double *nu, const double *threshold,
+                                  double *ll, double *const *d1, double *const *d2, double *const *d3) {
+    /* d1: nu, threshold; d2: nu nu, nu k, k k; d3: nu nu nu, and the three of (nu nu k), (nu k k), k k k */
+    GLAMM_LOOP
+    for (ptrdiff_t j = 0; j < length; j++) {
+        const double x = threshold[j] - nu[j];
+        const glamm_score s = glamm_score_at(link, order, x);
+        const int stays = code[j] == step, passes = code[j] > step;
+        const double v = stays ? s.f : s.g;
+        ll[j] += stays || passes ? v : 0.0;
+        if (order > 0) {
+            const double v1 = stays ? s.f1 : passes ? s.g1 : 0.0;
+            d1[0][j] -= v1;
+            d1[1][j] = v1;
+        }
+        if (order > 1) {
+            const double v2 = stays ? s.f2 : passes ? s.g2 : 0.0;
+            d2[0][j] += v2;
+            d2[1][j] = -v2;
+            d2[2][j] = v2;
+        }
+        if (order > 2) {
+            const double v3 = stays ? s.f3 : passes ? s.g3 : 0.0;
+            d3[0][j] -= v3;
+            d3[1][j] = d3[2][j] = v3;
+            d3[3][j] = d3[4][j] = d3[5][j] = -v3;
+            d3[6][j] = v3;
+        }
+    }
+}
+
+GLAMM_INLINE int glamm_sequential(const int link, GLAMM_PARAMETERS) {
+    const int order = glamm_order(d1, d2, d3);
+    double rows[GLAMM_BUFFER], flat[3][GLAMM_BUFFER];
+    const ptrdiff_t K = n > 0 ? (ptrdiff_t)y[1] + 1 : 1;
+    GLAMM_EACH_TILE(t, n, m) {
+        const size_t bytes = (size_t)t.length * sizeof(double);
+        const double *code = glamm_spread(&t, glamm_column(&t, y, ny, 0, rows), flat[0]);
+        const double *x = glamm_channel(&t, nu[0], node_stride[0], flat[1]);
+        memset(ll + t.start, 0, bytes);
+        for (ptrdiff_t k = 0; order > 0 && k < K; k++)
+            memset(d1[k] + t.start, 0, bytes);
+        for (ptrdiff_t p = 0; order > 1 && p < GLAMM_PAIRS(K); p++)
+            memset(d2[p] + t.start, 0, bytes);
+        for (ptrdiff_t p = 0; order > 2 && p < GLAMM_PAIRS(K) * K; p++)
+            memset(d3[p] + t.start, 0, bytes);
+        for (ptrdiff_t k = 1; k < K; k++) {
+            const double *threshold = glamm_channel(&t, nu[k], node_stride[k], flat[2]);
+            const ptrdiff_t own = k * K - k * (k - 1) / 2;      /* pair (k, k); pair (0, k) is k */
+            double *e1[2], *e2[3], *e3[7];
+            if (order > 0) {
+                e1[0] = d1[0] + t.start;
+                e1[1] = d1[k] + t.start;
+            }
+            if (order > 1) {
+                e2[0] = d2[0] + t.start;
+                e2[1] = d2[k] + t.start;
+                e2[2] = d2[own] + t.start;
+            }
+            if (order > 2) {
+                e3[0] = d3[0] + t.start;
+                e3[1] = d3[k] + t.start;
+                e3[2] = d3[k * K] + t.start;
+                e3[3] = d3[k * K + k] + t.start;
+                e3[4] = e3[3];
+                e3[5] = d3[own * K] + t.start;
+                e3[6] = d3[own * K + k] + t.start;
+            }
+            GLAMM_BY_ORDER(order, glamm_step_body, link, (double)(k - 1), t.length, code, x, threshold,
+                           ll + t.start, e1, e2, e3)
+        }
+        for (ptrdiff_t j = t.start; j < t.start + t.length; j++)
+            ll[j] = glamm_density(ll[j]);
+    }
+    (void)user;
+    return 0;
+}
+
+/* ------------------------------------------------ multinomial logit */
+
+/* Probabilities of channel k's category times the total in `p`, scaled by the largest predictor. */
+GLAMM_INLINE int glamm_multinomial(GLAMM_PARAMETERS) {
+    const int order = glamm_order(d1, d2, d3);
+    double rows[GLAMM_BUFFER], flat[2][GLAMM_BUFFER];
+    double top[GLAMM_BUFFER], total[GLAMM_BUFFER], chosen[GLAMM_BUFFER];
+    const ptrdiff_t K = n > 0 ? (ptrdiff_t)y[1] : 0;
+    GLAMM_EACH_TILE(t, n, m) {
+        const ptrdiff_t length = t.length, start = t.start;
+        const double *code = glamm_spread(&t, glamm_column(&t, y, ny, 0, rows), flat[0]);
+        for (ptrdiff_t j = 0; j < length; j++)
+            top[j] = chosen[j] = 0.0;
+        for (ptrdiff_t k = 0; k < K; k++) {
+            const double *x = glamm_channel(&t, nu[k], node_stride[k], flat[1]);
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++) {
+                const double v = x[j], mine = code[j] == (double)(k + 1) ? v : 0.0;
+                top[j] = glamm_max(v, top[j]);
+                chosen[j] += mine;
+            }
+        }
+        GLAMM_LOOP
+        for (ptrdiff_t j = 0; j < length; j++)
+            total[j] = glamm_exp(-top[j]);
+        for (ptrdiff_t k = 0; k < K; k++) {
+            const double *x = glamm_channel(&t, nu[k], node_stride[k], flat[1]);
+            double *p = order > 0 ? d1[k] + start : flat[1];    /* d1 holds the probability meanwhile */
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++) {
+                const double e = glamm_exp(x[j] - top[j]);
+                p[j] = e;
+                total[j] += e;
+            }
+        }
+        GLAMM_LOOP
+        for (ptrdiff_t j = 0; j < length; j++) {
+            ll[start + j] = glamm_density((chosen[j] - top[j]) - glamm_log(total[j]));
+            total[j] = 1.0 / total[j];
+        }
+        for (ptrdiff_t k = 0; order > 0 && k < K; k++) {
+            double *p = d1[k] + start;
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++)
+                p[j] *= total[j];
+        }
+        for (ptrdiff_t a = 0, pair = 0; order > 1 && a < K; a++) {
+            for (ptrdiff_t b = a; b < K; b++, pair++) {
+                const double *pa = d1[a] + start, *pb = d1[b] + start, ab = a == b ? 1.0 : 0.0;
+                double *to = d2[pair] + start;
+                GLAMM_LOOP
+                for (ptrdiff_t j = 0; j < length; j++)
+                    to[j] = pa[j] * (pb[j] - ab);
+                for (ptrdiff_t c = 0; order > 2 && c < K; c++) {
+                    const double *pc = d1[c] + start;
+                    const double ac = a == c ? 1.0 : 0.0, bc = b == c ? 1.0 : 0.0;
+                    double *third = d3[pair * K + c] + start;
+                    GLAMM_LOOP
+                    for (ptrdiff_t j = 0; j < length; j++)
+                        third[j] = pa[j] * ((ac - pc[j]) * (pb[j] - ab) + pb[j] * (bc - pc[j]));
+                }
+            }
+        }
+        for (ptrdiff_t k = 0; order > 0 && k < K; k++) {
+            double *p = d1[k] + start;
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++)
+                p[j] = (code[j] == (double)(k + 1) ? 1.0 : 0.0) - p[j];
+        }
+    }
+    (void)user;
+    return 0;
+}
+
+#endif
