@@ -6,7 +6,9 @@ The delta method carries the covariance matrix of theta over: ``V = J Cov(theta)
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +35,23 @@ def tested(row: ParameterRow) -> bool:
 
 
 def effect_label(term: str) -> str:
-    """Return how tables call the term of an effect: ``1`` is the intercept."""
-    return INTERCEPT if term == "1" else term
+    """Return how tables call the term of an effect: ``1`` is the intercept, also in ``y: 1``."""
+    return term[:-1] + INTERCEPT if term == "1" or term.endswith(": 1") else term
 
 
-_TO = {
+_TO: Mapping[str, Callable[[Any], Any]] = {
     "identity": lambda x: x,
     "log": np.log,
     "logit": lambda x: np.log(x) - np.log1p(-x),
     "atanh": np.arctanh,
 }
-_FROM = {
+_FROM: Mapping[str, Callable[[Any], Any]] = {
     "identity": lambda x: x,
     "log": np.exp,
     "logit": lambda x: 1.0 / (1.0 + np.exp(-x)),
     "atanh": np.tanh,
 }
-_SLOPE = {
+_SLOPE: Mapping[str, Callable[[Any], Any]] = {
     "identity": lambda x: np.ones_like(x),
     "log": lambda x: 1.0 / x,
     "logit": lambda x: 1.0 / (x * (1.0 - x)),

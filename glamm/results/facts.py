@@ -22,6 +22,8 @@ class ResponseFact:
     predictors : tuple of (str, str)
         Name and category label of its linear predictors: ``("threshold", "1|2")``.
     categories : tuple of str
+    residual : str
+        The auxiliary parameter that is the residual standard deviation of a linear model; else empty.
     """
 
     name: str
@@ -29,6 +31,7 @@ class ResponseFact:
     units: int
     predictors: tuple[tuple[str, str], ...]
     categories: tuple[str, ...] = ()
+    residual: str = ""
 
 
 @dataclass(frozen=True, slots=True)

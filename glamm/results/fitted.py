@@ -103,7 +103,7 @@ class FittedSource:
                 # its slope vanishes at -1 and 1, so the delta method would call it certain
                 covariance[k, :] = covariance[:, k] = np.nan
             known = bool(np.isfinite(covariance[k, k]))
-            involved = [missing[p] for p in np.flatnonzero(jacobian[k]) if int(p) in missing]
+            involved = [missing[p] for p in np.flatnonzero(jacobian[k]).tolist() if p in missing]
             reasons.append("" if known else _reason(row.kind, float(values[k]), involved))
         return covariance, tuple(reasons)
 
@@ -113,7 +113,10 @@ class FittedSource:
 
     @cached_property
     def _posterior(self) -> tuple[LevelPosterior, ...]:
-        return tuple(LevelPosterior(m, c) for m, c in self._objective().posterior(self.theta))
+        # one point has no spread; two give the mean and covariance of a normal posterior exactly
+        points = tuple(max(p, 2) for p in self.optimum.points)
+        objective = self._objective().with_points(points)
+        return tuple(LevelPosterior(m, c) for m, c in objective.posterior(self.theta))
 
     def labels(self) -> tuple[pd.Index, ...]:
         """Return the names of the clusters."""
@@ -202,6 +205,7 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
                 len(layout.rows),
                 tuple((p.name, p.label) for p in layout.predictors),
                 layout.categories,
+                "sigma" if layout.family.is_quadratic(0) else "",
             )
         )
     levels = tuple(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Block", "Pairs", "Summary", "TableBlock", "TextBlock", "number", "p_value"]
-
-WIDTH = 78
+__all__ = ["Block", "Pairs", "Summary", "TableBlock", "TextBlock", "fixed", "number", "p_value"]
 
 
 def number(x: float, digits: int = 4) -> str:
@@ -22,6 +20,11 @@ def number(x: float, digits: int = 4) -> str:
     if x != 0.0 and (abs(x) < 10.0 ** (1 - digits) or abs(x) >= 1e7):
         return f"{x:.{max(digits - 2, 1)}e}"
     return f"{x:.{digits}f}"
+
+
+def fixed(x: float, digits: int = 2) -> str:
+    """Return `x` with `digits` decimals whatever its size; NaN is empty."""
+    return "" if np.isnan(x) else f"{x:.{digits}f}"
 
 
 def p_value(p: float) -> str:
@@ -117,7 +120,7 @@ Block = TableBlock | Pairs | TextBlock
 class Summary:
     """A page of blocks that prints as text and shows as HTML in a notebook."""
 
-    blocks: tuple[Block, ...] = field(default=())
+    blocks: tuple[Block, ...]
 
     def __str__(self) -> str:
         return "\n\n".join(block.text() for block in self.blocks)

@@ -5,75 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.compile import LevelLayout, ParameterRow, ResponseLayout
-from glamm.errors import GlammError
+from glamm.compile import ParameterRow
 from glamm.results.covariance import check_covariance
 from glamm.results.estimates import Estimates
 from glamm.results.facts import Facts
+from glamm.results.framed import predictions, residuals
 from glamm.results.frames import glance, tidy
 from glamm.results.layout import Summary
-from glamm.results.posterior import LevelPosterior, random_effects
-from glamm.results.predict import (
-    Mode,
-    ResponseRows,
-    conditional_predictors,
-    covariances,
-    fixed_predictors,
-    mean_of,
-    resolve_kind,
-)
+from glamm.results.posterior import random_effects
+from glamm.results.predict import resolve_kind
 from glamm.results.simulate import simulate
+from glamm.results.source import Source
 from glamm.results.store import read, stored_source, write
 from glamm.results.summary import coefficient_label, summarise
 from glamm.results.varcorr import VarCorr, var_corr
 
 Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
-__all__ = ["Result", "Source"]
-
-
-class Source(Protocol):
-    """Where a result finds what costs time or needs the data: the fitted plan, or a file."""
-
-    @property
-    def theta(self) -> Array:
-        """Optimised parameters, shape (P,)."""
-
-    def covariance(self, cov_type: str) -> tuple[Array, tuple[str, ...]]:
-        """Return the covariance matrix of the reported parameters and why some have none."""
-
-    def posterior(self) -> tuple[LevelPosterior, ...]:
-        """Return the posterior moments of the random effects, lowest level first."""
-
-    def labels(self) -> tuple[pd.Index, ...]:
-        """Return the names of the clusters, lowest level first."""
-
-    def psi(self) -> tuple[Array, ...]:
-        """Return the covariance matrices of the random effects, lowest level first."""
-
-    def rows(self, newdata: Any) -> tuple[tuple[ResponseRows, ...], pd.Index]:
-        """Return the rows of each response in `newdata` (None: the data of the fit) and their index."""
-
-    def observed(self) -> tuple[Array, ...]:
-        """Return the encoded response values of the fit, shape (n, ny) each."""
-
-    @property
-    def responses(self) -> tuple[ResponseLayout, ...]:
-        """How each response is made of data."""
-
-    @property
-    def levels(self) -> tuple[LevelLayout, ...]:
-        """Names, labels and grouping columns of the levels, lowest first."""
-
-    def coefficients(self) -> tuple[tuple[Index, ...], ...]:
-        """Return the positions in theta of the coefficients of each predictor of each response."""
+__all__ = ["Result"]
 
 
 class Result:
@@ -277,9 +232,10 @@ class Result:
     def VarCorr(self) -> VarCorr:  # noqa: N802
         """Return standard deviations and correlations of the random effects."""
         errors = self.estimates.standard_errors()
+        residuals = {(fact.name, fact.residual) for fact in self.facts.responses}
         residual = {}
         for i, row in enumerate(self._rows):
-            if row.kind == "auxiliary" and row.predictor == "sigma":
+            if row.kind == "auxiliary" and (row.response, row.predictor) in residuals:
                 residual[row.response] = (float(self._values[i]), float(errors[i]))
         return var_corr(self.estimates, [level.name for level in self.facts.levels], residual)
 
@@ -341,38 +297,7 @@ class Result:
             Aligned with the rows of the data, NaN where a covariate is missing. A frame has one column
             a category, or one a response; both where there are both.
         """
-        mode = resolve_kind(kind, random)
-        responses, index = self._source.rows(newdata)
-        found = {}
-        for rows in responses:
-            values = self._predict(rows, mode)
-            full = np.full((len(index), *values.shape[1:]), np.nan)
-            full[rows.position] = values
-            if full.ndim == 1:
-                found[rows.response] = pd.Series(full, index=index, name=rows.response)
-            else:
-                columns = list(rows.categories) or self._predictor_names(rows.response)
-                found[rows.response] = pd.DataFrame(full, index=index, columns=columns)
-        if len(found) == 1:
-            return next(iter(found.values()))
-        return pd.concat(found, axis=1)
-
-    def _predictor_names(self, response: str) -> list[str]:
-        (fact,) = (r for r in self.facts.responses if r.name == response)
-        return [label or name for name, label in fact.predictors]
-
-    def _predict(self, rows: ResponseRows, mode: Mode) -> Array:
-        if mode.random == "conditional":
-            effects = [moments.mean for moments in self._source.posterior()]
-            nu = conditional_predictors(rows, self.theta, effects)
-        else:
-            nu = fixed_predictors(rows, self.theta)
-        if mode.scale == "linear":
-            (fact,) = (r for r in self.facts.responses if r.name == rows.response)
-            main = [k for k, (name, _) in enumerate(fact.predictors) if name == "mu"]
-            return nu[main[0]] if len(main) == 1 else np.column_stack([nu[k] for k in main])
-        spread = covariances(rows, self._source.psi()) if mode.random == "marginal" else None
-        return mean_of(rows, nu, spread)
+        return predictions(self._source, self.facts, resolve_kind(kind, random), newdata)
 
     @property
     def fittedvalues(self) -> Any:
@@ -382,20 +307,7 @@ class Result:
     @property
     def resid(self) -> Any:
         """Response residuals: observed minus `fittedvalues`."""
-        responses, index = self._source.rows(None)
-        fitted = self.predict()
-        found = {}
-        for rows, y in zip(responses, self._source.observed(), strict=True):
-            if rows.categories:
-                raise GlammError(
-                    f"{rows.response!r} has categories, so observed minus fitted has no meaning; "
-                    "predict(kind='probability') gives the probabilities"
-                )
-            mean = fitted if len(responses) == 1 else fitted[rows.response]
-            full = np.full(len(index), np.nan)
-            full[rows.position] = rows.family.observed(y)
-            found[rows.response] = pd.Series(full, index=index, name=rows.response) - mean
-        return next(iter(found.values())) if len(found) == 1 else pd.concat(found, axis=1)
+        return residuals(self._source, self.predict())
 
     def simulate(self, n: int | None = None, seed: int | np.random.Generator | None = None) -> pd.DataFrame:
         """Return responses drawn from the fitted model, with new random effects.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from glamm.results.predict import conditional_predictors
-
-if TYPE_CHECKING:
-    from glamm.results.result import Source
+from glamm.results.source import Source
 
 Array = NDArray[np.float64]
 
@@ -26,14 +24,15 @@ def _effects(psi: Array, clusters: int, rng: np.random.Generator) -> Array:
     return drawn
 
 
-def _draw(source: Source, rng: np.random.Generator) -> dict[str, Any]:
+def _draw(source: Source, rng: np.random.Generator) -> pd.DataFrame:
     """Return one draw of every response column, by column name."""
+    observed = source.observed()
     responses, index = source.rows(None)
     effects = [
         _effects(psi, len(labels), rng) for psi, labels in zip(source.psi(), source.labels(), strict=True)
     ]
     columns: dict[str, Any] = {}
-    for rows, y, layout in zip(responses, source.observed(), source.responses, strict=True):
+    for rows, y, layout in zip(responses, observed, source.responses, strict=True):
         nu = conditional_predictors(rows, source.theta, effects)
         drawn = rows.family.simulate(rng, y, rows.categories, nu)
         shown = rows.family.decode(layout.form.call, drawn)
@@ -46,15 +45,14 @@ def _draw(source: Source, rng: np.random.Generator) -> dict[str, Any]:
                 numbers = np.full(len(index), np.nan)
                 numbers[rows.position] = values
                 columns[name] = numbers
-    return columns
+    return pd.DataFrame(columns, index=index)
 
 
 def simulate(source: Source, rng: np.random.Generator, n: int | None) -> pd.DataFrame:
     """Return draws of the responses; see `Result.simulate`."""
-    _, index = source.rows(None)
     if n is None:
-        return pd.DataFrame(_draw(source, rng), index=index)
+        return _draw(source, rng)
     draws = {(number, name): column for number in range(n) for name, column in _draw(source, rng).items()}
-    frame = pd.DataFrame(draws, index=index)
+    frame = pd.DataFrame(draws)
     frame.columns = pd.MultiIndex.from_tuples(frame.columns, names=["draw", "column"])
     return frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from glamm.compile.parameters import ParameterRow
 from glamm.results.estimates import Estimates, effect_label, tested
 from glamm.results.facts import Facts
-from glamm.results.layout import Block, Pairs, Summary, TableBlock, TextBlock, number, p_value
+from glamm.results.layout import Block, Pairs, Summary, TableBlock, TextBlock, fixed, number, p_value
 from glamm.results.varcorr import VarCorr
 
 __all__ = ["coefficient_label", "summarise"]
@@ -24,7 +24,7 @@ def coefficient_label(row: ParameterRow) -> str:
     ``b: x``; a threshold is just ``1|2``.
     """
     if row.kind == "auxiliary":
-        return row.predictor
+        return f"{row.predictor} {row.label}".strip()
     term = effect_label(":".join(row.terms) if row.terms else "1")
     bare = not row.terms or row.terms == ("1",)
     if row.label:
@@ -33,10 +33,10 @@ def coefficient_label(row: ParameterRow) -> str:
 
 
 def _points(facts: Facts) -> str:
-    if facts.rule == "exact":
-        return "closed form (no quadrature needed)"
     if not any(level.effects for level in facts.levels):
         return "none needed (no random effects)"
+    if facts.rule == "exact":
+        return "closed form (no quadrature needed)"
     points = " x ".join(str(p) for p in facts.points) if len(set(facts.points)) > 1 else str(facts.points[0])
     words = "Laplace, 1 point" if points == "1" else f"adaptive Gauss-Hermite, {points} points"
     if len(facts.points) > 1 and len(set(facts.points)) == 1:
@@ -76,7 +76,7 @@ def _coefficients(title: str, estimates: Estimates, chosen: list[int], alpha: fl
     header = ("", "Estimate", "Std.Err.", *(("z", "P>|z|") if any_tested else ()), low, high)
     body = []
     for i in chosen:
-        test = (number(z[i], 2), p_value(p[i])) if any_tested else ()
+        test = (fixed(z[i]), p_value(p[i])) if any_tested else ()
         body.append(
             (
                 coefficient_label(estimates.rows[i]),
@@ -123,10 +123,16 @@ def summarise(
     for response in facts.responses:
         several = len(facts.responses) > 1
         suffix = f" of {response.name}" if several else ""
-        fixed = [i for i, row in enumerate(rows) if row.kind == "fixed" and row.response == response.name]
-        if fixed:
-            blocks.append(_coefficients(f"Fixed effects{suffix}", estimates, fixed, alpha))
-        other = [i for i, row in enumerate(rows) if row.kind == "auxiliary" and row.response == response.name]
+        main = [i for i, row in enumerate(rows) if row.kind == "fixed" and row.response == response.name]
+        if main:
+            blocks.append(_coefficients(f"Fixed effects{suffix}", estimates, main, alpha))
+        # the residual sd of a mixed model stands below its random effects, where lme4 has it
+        shown = response.residual if len(varcorr) else ""
+        other = [
+            i
+            for i, row in enumerate(rows)
+            if row.kind == "auxiliary" and row.response == response.name and row.predictor != shown
+        ]
         if other:
             blocks.append(_coefficients(f"Auxiliary parameters{suffix}", estimates, other, alpha))
     notes = _footnotes(facts, estimates)

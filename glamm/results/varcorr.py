@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glamm.results.estimates import Estimates, effect_label
-from glamm.results.layout import TableBlock, number
+from glamm.results.layout import TableBlock, fixed, number
 
 Array = NDArray[np.float64]
 
@@ -98,7 +98,7 @@ class VarCorr(Mapping[str, pd.DataFrame]):
         body = []
         for found in self.levels:
             for i, effect in enumerate(found.effects):
-                correlations = [number(float(found.correlation[i, j]), 2) for j in range(i)]
+                correlations = [fixed(float(found.correlation[i, j])) for j in range(i)]
                 correlations += [""] * (widest - i)
                 sd = float(found.sd[i])
                 body.append(

@@ -1,0 +1,98 @@
+"""Predictions and residuals with the labels of the data's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from glamm.errors import GlammError
+from glamm.results.facts import Facts, ResponseFact
+from glamm.results.predict import (
+    Mode,
+    ResponseRows,
+    conditional_predictors,
+    covariances,
+    fixed_predictors,
+    mean_of,
+)
+from glamm.results.source import Source
+
+Array = NDArray[np.float64]
+
+__all__ = ["predictions", "residuals"]
+
+
+def _predict(source: Source, rows: ResponseRows, main: list[int], mode: Mode) -> Array:
+    """Return predictions of one response, shape (n,) or (n, columns)."""
+    if mode.random == "conditional":
+        nu = conditional_predictors(rows, source.theta, [m.mean for m in source.posterior()])
+    else:
+        nu = fixed_predictors(rows, source.theta)
+    if mode.scale == "linear":
+        return nu[main[0]] if len(main) == 1 else np.column_stack([nu[k] for k in main])
+    spread = covariances(rows, source.psi()) if mode.random == "marginal" else None
+    return mean_of(rows, nu, spread)
+
+
+def _joined(found: Mapping[str, Any]) -> Any:
+    """Return the only response's values, or all side by side."""
+    return next(iter(found.values())) if len(found) == 1 else pd.concat(found, axis=1)
+
+
+def _main(fact: ResponseFact) -> list[int]:
+    return [k for k, (name, _) in enumerate(fact.predictors) if name == "mu"]
+
+
+def predictions(source: Source, facts: Facts, mode: Mode, newdata: Any) -> Any:
+    """Return predictions as a Series, or as a frame where there are several columns.
+
+    Parameters
+    ----------
+    source : Source
+    facts : Facts
+    mode : Mode
+    newdata : data frame, or None for the rows of the fit
+    """
+    responses, index = source.rows(newdata)
+    found: dict[str, Any] = {}
+    for rows, fact in zip(responses, facts.responses, strict=True):
+        main = _main(fact)
+        values = _predict(source, rows, main, mode)
+        full = np.full((len(index), *values.shape[1:]), np.nan)
+        full[rows.position] = values
+        if full.ndim == 1:
+            found[rows.response] = pd.Series(full, index=index, name=rows.response)
+        else:
+            labels = [fact.predictors[k][1] for k in main]
+            columns = list(rows.categories) if mode.scale == "mean" else labels
+            found[rows.response] = pd.DataFrame(full, index=index, columns=columns)
+    return _joined(found)
+
+
+def residuals(source: Source, fitted: Any) -> Any:
+    """Return observed minus fitted values.
+
+    Parameters
+    ----------
+    source : Source
+    fitted : Series or DataFrame
+        What `predictions` gives for the rows of the fit.
+    """
+    observed = source.observed()
+    responses, index = source.rows(None)
+    found = {}
+    for rows, y in zip(responses, observed, strict=True):
+        if rows.categories:
+            raise GlammError(
+                f"{rows.response!r} has categories, so observed minus fitted has no meaning; "
+                "predict(kind='probability') gives the probabilities"
+            )
+        mean = fitted if len(responses) == 1 else fitted[rows.response]
+        full = np.full(len(index), np.nan)
+        full[rows.position] = rows.family.observed(y)
+        found[rows.response] = pd.Series(full, index=index, name=rows.response) - mean
+    return _joined(found)
