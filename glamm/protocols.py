@@ -176,6 +176,14 @@ class Column:
     levels: tuple[str, ...] | None = None
     ordered: bool = False
 
+    def need_numbers(self, family: str) -> None:
+        """Raise ResponseError if the column holds labels, on behalf of the family of that name."""
+        if self.levels is not None:
+            shown = ", ".join([*map(repr, self.levels[:3]), *["..."] * (len(self.levels) > 3)])
+            raise ResponseError(
+                f"{self.name!r} holds labels ({shown}), but the family {family!r} needs numbers"
+            )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
@@ -452,11 +460,7 @@ class MeanFamily(Family):
 
     def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
         (column,) = columns
-        if column.levels is not None:
-            raise ResponseError(
-                f"{column.name!r} holds labels ({', '.join(column.levels[:3])} ...), "
-                f"but the family {self.name!r} needs numbers"
-            )
+        column.need_numbers(self.name)
         inside = self.support.contains(column.values)
         if not inside.all():
             row = int(np.argmin(inside))

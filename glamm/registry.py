@@ -38,12 +38,12 @@ class _Source:
     target: type | entrypoints.EntryPoint
 
     def load(self) -> Any:
-        return self.target if isinstance(self.target, type) else self.target.load()
+        return self.target.load() if isinstance(self.target, entrypoints.EntryPoint) else self.target
 
     def __str__(self) -> str:
-        if isinstance(self.target, type):
-            return f"{self.target.__module__}.{self.target.__qualname__} (registered in this session)"
-        return f"{self.target.module_name}:{self.target.object_name} (distribution {self.distribution!r})"
+        if isinstance(self.target, entrypoints.EntryPoint):
+            return f"{self.target.module_name}:{self.target.object_name} (distribution {self.distribution!r})"
+        return self.distribution
 
 
 _session: dict[str, dict[str, _Source]] = {group: {} for group in _SINGULAR}

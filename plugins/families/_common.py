@@ -26,7 +26,6 @@ __all__ = [
     "cumulative_proportions",
     "encode_categories",
     "log_rising",
-    "need_numbers",
     "need_variation",
     "normalised",
     "stirling",
@@ -110,16 +109,6 @@ def cumulative_proportions(codes: Array, categories: int, weight: Array) -> Arra
     """Return the weighted P(y <= k), k = 0 .. C-2, each category padded by a part of an observation."""
     counts = np.bincount(codes.astype(np.intp), weights=weight, minlength=categories) + 0.5 / categories
     return np.asarray(np.cumsum(counts)[:-1] / counts.sum())
-
-
-def need_numbers(column: Column, family: str) -> None:
-    """Raise ResponseError if `column` holds labels."""
-    if column.levels is not None:
-        shown = ", ".join(repr(level) for level in column.levels[:3])
-        more = ", ..." if len(column.levels) > 3 else ""
-        raise ResponseError(
-            f"{column.name!r} holds labels ({shown}{more}), but the family {family!r} needs numbers"
-        )
 
 
 def need_variation(column: Column, encoded: Encoded) -> Encoded:

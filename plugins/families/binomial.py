@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import gammaln
 
-from glamm.plugins.families._common import compiled, need_numbers, normalised
+from glamm.plugins.families._common import compiled, normalised
 from glamm.protocols import (
     TRANSFORMS,
     Array,
@@ -70,7 +70,7 @@ class Binomial(Family):
 
     def _counts(self, columns: Sequence[Column]) -> Encoded:
         for column in columns:
-            need_numbers(column, self.name)
+            column.need_numbers(self.name)
             inside = _COUNT.contains(column.values)
             if not inside.all():
                 row = int(np.argmin(inside))

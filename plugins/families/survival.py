@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import gamma
 
-from glamm.plugins.families._common import LogMeanFamily, compiled, need_numbers
+from glamm.plugins.families._common import LogMeanFamily, compiled
 from glamm.protocols import Array, Column, Encoded, Interval, Parameter, ResponseError
 
 __all__ = ["Exponential", "Weibull"]
@@ -36,7 +36,7 @@ class Weibull(LogMeanFamily):
 
     def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
         time = columns[0]
-        need_numbers(time, self.name)
+        time.need_numbers(self.name)
         inside = self.support.contains(time.values)
         if not inside.all():
             row = int(np.argmin(inside))
@@ -52,7 +52,7 @@ class Weibull(LogMeanFamily):
     def _events(column: Column) -> Array:
         event = np.asarray(column.values, float)
         if column.levels is not None and column.levels != ("False", "True"):
-            need_numbers(column, "surv()")
+            column.need_numbers("surv()")
         outside = (event != 0.0) & (event != 1.0)
         if outside.any():
             row = int(np.argmax(outside))
