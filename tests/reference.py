@@ -54,7 +54,8 @@ class Case:
         Level to the suffix of the file of empirical Bayes means and standard deviations.
     laplace : tuple of str
         Programs whose one-point log-likelihood is the same approximation as glamm's.
-    slow : bool
+    laplace_higher : bool
+        With one point the log-likelihood has another, higher maximum than the one that is listed.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Case:
     errors: str = "se"
     eb: Mapping[str, str] = field(default_factory=dict)
     laplace: tuple[str, ...] = ("glmmTMB::glmmTMB",)
-    slow: bool = False
+    laplace_higher: bool = False
 
 
 @cache
