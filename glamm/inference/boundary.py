@@ -88,10 +88,7 @@ def settle_boundary(objective: Smooth, search: Search, factors: tuple[Index, ...
     """Set small diagonal entries to zero where that costs no log-likelihood; make the factors canonical."""
     slack = 1e-9 + 1e-14 * abs(search.loglik)
     candidates = [
-        int(p)
-        for factor in factors
-        for p in np.diagonal(factor)
-        if p >= 0 and abs(search.theta[p]) <= SMALL
+        int(p) for factor in factors for p in np.diagonal(factor) if p >= 0 and abs(search.theta[p]) <= SMALL
     ]
     for k in candidates:
         theta = search.theta.copy()

@@ -119,8 +119,10 @@ class Scaled:
 
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient in phi, (P,)."""
-        loglik, gradient = self.objective.value_and_gradient(self.at.transform @ phi)
-        return loglik, gradient @ self.at.transform
+        # a trial step may lead to where the linear predictors overflow: the value is then -inf
+        with np.errstate(over="ignore", invalid="ignore"):
+            loglik, gradient = self.objective.value_and_gradient(self.at.transform @ phi)
+            return loglik, gradient @ self.at.transform
 
     def accept(self) -> None:
         """Keep the modes of the last evaluation."""

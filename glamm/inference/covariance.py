@@ -16,14 +16,18 @@ Index = NDArray[np.intp]
 
 __all__ = ["Information", "Uncertainty", "observed_information", "opg", "sandwich", "uncertainty"]
 
-STEP = 4e-3
-"""Difference step in standard errors (of a parameter given the others): truncation ~ STEP^2."""
+STEP = 4e-4
+"""Difference step in standard errors: truncation is its square, rounding far below that."""
 
-ONE_SIDED_STEP = 1e-3
+ONE_SIDED_STEP = 3e-5
+
+ASYMMETRIC = 1e-4
+"""Asymmetry of one-sided differences from which central ones replace them."""
+
 WIDEST = 0.05
 """Widest difference step in any coordinate."""
 
-FLAT = 1e-4
+FLAT = 2e-3
 """Information of the whole data, relative to one observation's, below which a direction is flat."""
 
 MEMBER = 0.05
@@ -71,8 +75,8 @@ def observed_information(
         Approximate information.
     free : ndarray of intp, shape (F,)
     gradient : ndarray, shape (P,), optional
-        At `theta`. If given, one-sided differences are tried first: enough where the log-likelihood of
-        much data is as good as quadratic, and seen to be enough by the symmetry of the result.
+        At `theta`. If given, one-sided differences, half the work, are tried first; the symmetry of the
+        result shows whether they are enough.
     """
     size = free.shape[0]
     within = positive(curvature[np.ix_(free, free)])
@@ -103,11 +107,11 @@ def observed_information(
             found[:, k] = directions.T @ fall / (2.0 * h)
         return found
 
-    if gradient is not None:
+    if gradient is not None and size > 1:
         centre = gradient[free]
         whitened = differences((1.0,), ONE_SIDED_STEP)
         asymmetry = _asymmetry(whitened)
-        if asymmetry < 2e-4:
+        if asymmetry < ASYMMETRIC:
             return Information(_back(whitened, lower), asymmetry, evaluations)
     whitened = differences((1.0, -1.0), STEP)
     return Information(_back(whitened, lower), _asymmetry(whitened), evaluations)

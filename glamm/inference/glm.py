@@ -24,6 +24,10 @@ Index = NDArray[np.intp]
 __all__ = ["Derivatives", "FixedPart", "Term", "fit_fixed_part", "fixed_parts"]
 
 
+REACH = 8.0
+"""Longest step of a linear predictor, relative to the precision of one unit."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
     """Design of latent variables of one level in the linear predictor `predictor`; see `LoadingPlan`."""
@@ -252,8 +256,18 @@ def _channel_count(part: FixedPart) -> int:
 def newton_direction(information: Array, gradient: Array) -> Array:
     """Return ``H^-1 g`` with curvatures of the wrong sign reversed and flat directions left alone."""
     scale = np.sqrt(np.abs(np.diagonal(information)))
-    scale[~(scale > 0.0)] = 1.0
-    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    used = scale > 0.0
+    scale[~used] = 1.0
+    scaled = information / np.outer(scale, scale)
+    scaled[~used, ~used] = 1.0
+    try:
+        lower = np.linalg.cholesky(scaled)
+        if np.diagonal(lower).min() > 1e-5:
+            half = np.linalg.solve(lower, gradient / scale)
+            return np.asarray(np.linalg.solve(lower.T, half) / scale)
+    except np.linalg.LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(scaled)
     values = np.abs(values)
     inverse = np.zeros_like(values)
     steep = values > 1e-10 * values.max(initial=0.0)
@@ -269,6 +283,22 @@ class FixedFit:
     theta: Array
     at: tuple[Derivatives, ...]
     information: Array
+
+
+def _reach(at: Derivatives) -> Array:
+    """Return how far a step may move each linear predictor, shape (predictors,)."""
+    average = at.curvature.mean(axis=1)
+    return REACH / np.sqrt(np.where(average > 0.0, average, 1.0))
+
+
+def _share(part: FixedPart, step: Array, reach: Array) -> float:
+    """Return the share of a step in theta that keeps to `reach`."""
+    share = 1.0
+    for design, coefficient, limit in zip(part.designs, part.coefficients, reach, strict=True):
+        if coefficient.size:
+            moved = design @ step[coefficient]
+            share = min(share, float(limit) / max(float(np.max(np.abs(moved))), 1e-300))
+    return share
 
 
 def _evaluate(parts: tuple[FixedPart, ...], theta: Array, extra: list[Array] | None) -> list[Derivatives]:
@@ -291,8 +321,8 @@ def fit_fixed_part(
 ) -> FixedFit:
     """Return the maximum of the fixed part's log-likelihood from `theta`.
 
-    Where responses are separated the iterations end as soon as the gain falls below `tolerance`, which
-    keeps the coefficients of moderate size.
+    No step moves a linear predictor by more than some units of its own precision. Where responses are
+    separated that, and the end as soon as the gain falls below `tolerance`, keeps coefficients moderate.
 
     Parameters
     ----------
@@ -307,6 +337,7 @@ def fit_fixed_part(
     size = theta.shape[0]
     at = _evaluate(parts, theta, extra)
     value = sum(d.loglik for d in at)
+    reach = [_reach(d) for d in at]
     information = np.zeros((size, size))
     for _ in range(max_iterations if np.isfinite(value) else 0):
         gradient = np.zeros(size)
@@ -319,6 +350,8 @@ def fit_fixed_part(
         gain = float(gradient @ step)
         if gain < tolerance:
             break
+        share = min(1.0, *(_share(part, step, limit) for part, limit in zip(parts, reach, strict=True)))
+        step, gain = share * step, share * gain
         for _ in range(20):
             trial = _evaluate(parts, theta + step, extra)
             trial_value = sum(d.loglik for d in trial)

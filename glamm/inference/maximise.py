@@ -29,14 +29,17 @@ __all__ = ["Optimum", "maximise"]
 ROUGH = 1e-2
 """Decrement at which the number of points is first judged."""
 
-CLOSE = 1e-6
+CLOSE = 1e-7
 """Decrement at which quasi-Newton steps end and the observed information takes over."""
 
-MOVED = 3e-6
+MOVED = 1e-6
 """Decrement by the observed information above which that is computed anew after its step."""
 
-MANY_CLUSTERS = 2000
-"""Top-level clusters from which one-sided differences are tried for the information."""
+ASYMMETRIC = 1e-3
+"""Asymmetry of the observed information above which it is computed anew, in better directions."""
+
+LARGE = 50_000
+"""Units times parameters from which one-sided differences are tried for the information."""
 
 TOLERABLE = 1e-2
 """Integration error, of the log-likelihood and in standard errors, that leaves estimates usable."""
@@ -120,6 +123,7 @@ class _Fit:
     def __init__(self, plan: Plan, options: FitOptions, objective_type: Any) -> None:
         self.plan = plan
         self.options = options
+        self.units = sum(response.cluster.shape[0] for response in plan.responses)
         self.ladder = Ladder.of(plan, options.integration)
         self.factors = tuple(level.factor for level in plan.levels if level.factor.shape[0])
         self.auto = options.integration.points == "auto"
@@ -196,14 +200,13 @@ class _Fit:
             matrix = scores.T @ scores
             if np.isfinite(matrix).all():
                 return positive(matrix) + 1e-2 * identity
-        units = sum(response.cluster.shape[0] for response in self.plan.responses)
         found = observed_information(
-            self.objective, self.search.theta, units * identity, self.free, gradient=self.search.gradient
+            self.objective, self.search.theta, self.units * identity, self.free, gradient=self.search.gradient
         )
         self.search.evaluations += found.evaluations
         if np.isfinite(found.matrix).all():
             return positive(found.matrix) + 1e-2 * identity
-        return units * identity
+        return self.units * identity
 
     def _report(self, search: Search, decrement: float) -> None:
         self.reporter(search.loglik, search.relative_gradient(), decrement, self.objective.points)
@@ -274,21 +277,22 @@ class _Fit:
             self.information = np.zeros((0, 0))
             return
         tolerance = self.options.optimizer.tol
-        many = self.plan.levels[-1].clusters >= MANY_CLUSTERS
+        large = self.units * self.plan.n_parameters >= LARGE
         for _ in range(4):
             found = observed_information(
                 self.objective,
                 self.search.theta,
                 self.search.curvature,
                 self.free,
-                gradient=self.search.gradient if many else None,
+                gradient=self.search.gradient if large else None,
             )
             self.search.evaluations += found.evaluations
             self.information, self.asymmetry = found.matrix, found.asymmetry
             if not np.isfinite(found.matrix).all():
                 return
             first, last = self._newton(found.matrix, tolerance)
-            if self.status is not None or (first <= MOVED and last <= tolerance):
+            settled = first <= MOVED and last <= tolerance and found.asymmetry < ASYMMETRIC
+            if self.status is not None or settled:
                 return
 
     def _newton(self, information: Array, tolerance: float) -> tuple[float, float]:

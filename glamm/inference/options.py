@@ -43,8 +43,8 @@ class AdaptiveQuadrature:
             if points != "auto":
                 raise FitError(f"points={points!r}: expected 'auto', a whole number, or one for each level")
         else:
-            single = isinstance(points, int | np.integer)
-            values = (points,) if single else tuple(points)  # type: ignore[arg-type]
+            single = not isinstance(points, Sequence)
+            values = (points,) if single else tuple(points)
             for value in values:
                 if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
                     raise FitError(f"points={points!r}: a number of points is a whole number from 1 up")
