@@ -141,7 +141,7 @@ def _checked(group: str, name: str, source: _Source, plugin: Any) -> type:
     return plugin
 
 
-def _load(group: str, name: str, span: Span | None = None) -> type:
+def _load(group: str, name: str, span: Span | None = None) -> Any:
     kind = _SINGULAR[group]
     sources = _sources(group)
     if name not in sources:
@@ -225,7 +225,7 @@ def links_of(name: str) -> tuple[str, ...]:
 
     Links that cannot be loaded are passed over.
     """
-    family_class = _load("families", name)
+    family_class: type[Family] = _load("families", name)
     good = list(family_class.links)
     for candidate in names("links"):
         try:
@@ -245,9 +245,9 @@ def family(spec: FamilySpec) -> Family:
     PluginError
         The family, link or an option is unknown, or the link's mean does not fit the family.
     """
-    cls = _load("families", spec.name, spec.span)
+    cls: type[Family] = _load("families", spec.name, spec.span)
     link_name = spec.link if spec.link is not None else cls.links[0]
-    link_class = _load("links", link_name, spec.span)
+    link_class: type[Link] = _load("links", link_name, spec.span)
     if not _fits(cls, link_class, link_name):
         raise PluginError(
             Problem(

@@ -350,7 +350,8 @@ def _log_density(case: _Case, y: Array, predictors: Array) -> Array:
     """Return the log density of each row of `y` at one value of the predictors."""
     encoded = Encoded(np.ascontiguousarray(y), case.encoded.categories)
     wide = np.broadcast_to(predictors[:, None, None], (predictors.size, 1, y.shape[0]))
-    return case.family.log_likelihood(encoded.y, case.channels(wide, encoded))[0]
+    log_density: Array = case.family.log_likelihood(encoded.y, case.channels(wide, encoded))[0]
+    return log_density
 
 
 def _outcomes(case: _Case, predictors: Array) -> Array:

@@ -24,6 +24,7 @@ __all__ = [
     "LogMeanFamily",
     "compiled",
     "cumulative_proportions",
+    "draw_categories",
     "encode_categories",
     "log_rising",
     "need_variation",
@@ -62,7 +63,7 @@ def stirling(x: Array) -> Array:
     s = np.where(large, 1.0, x)
     b = np.where(large, x, _SERIES_FROM)
     direct = s * np.log(s) - s - gammaln(s)
-    return np.where(large, 0.5 * (np.log(b) - np.log(2.0 * np.pi)) - _series(b), direct)
+    return np.asarray(np.where(large, 0.5 * (np.log(b) - np.log(2.0 * np.pi)) - _series(b), direct))
 
 
 def log_rising(x: Array, n: Array) -> Array:
@@ -109,6 +110,12 @@ def cumulative_proportions(codes: Array, categories: int, weight: Array) -> Arra
     """Return the weighted P(y <= k), k = 0 .. C-2, each category padded by a part of an observation."""
     counts = np.bincount(codes.astype(np.intp), weights=weight, minlength=categories) + 0.5 / categories
     return np.asarray(np.cumsum(counts)[:-1] / counts.sum())
+
+
+def draw_categories(rng: np.random.Generator, probabilities: Array) -> Array:
+    """Return one code a row of `probabilities`, shape (n, categories)."""
+    below = np.cumsum(probabilities, axis=-1)[:, :-1]
+    return np.asarray((below < rng.random((below.shape[0], 1))).sum(axis=1), float)
 
 
 def need_variation(column: Column, encoded: Encoded) -> Encoded:

@@ -79,7 +79,7 @@ def _in_bounds(link: Link, a: Array, b: Array, ll: Array, order: int) -> dict[tu
     def p(*bounds: int) -> Array:
         return ratio[bounds[0]][len(bounds) - 1] if len(set(bounds)) == 1 else zero
 
-    result = {(i,): p(i) for i in (0, 1)}
+    result: dict[tuple[int, ...], Array] = {(i,): p(i) for i in (0, 1)}
     if order > 1:
         for i, j in pairs(2):
             result[(i, j)] = p(i, j) - p(i) * p(j)

@@ -43,7 +43,7 @@ class Beta(MeanFamily):
     @staticmethod
     def _log_density(y: Array, a: Array, b: Array, phi: Array) -> Array:
         constant = gammaln(phi) - gammaln(a) - gammaln(b)
-        return constant + (a - 1.0) * np.log(y) + (b - 1.0) * np.log1p(-y)
+        return np.asarray(constant + (a - 1.0) * np.log(y) + (b - 1.0) * np.log1p(-y))
 
     def kernel(self) -> Any:
         return compiled(self.name, self.link)

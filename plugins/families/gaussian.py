@@ -32,7 +32,7 @@ class Gaussian(MeanFamily):
 
     def log_density(self, y: Array, mu: Array, *parameters: Array) -> Array:
         (sigma,) = parameters
-        return -0.5 * np.square((y - mu) / sigma) - np.log(sigma) - _LOG_SQRT_2PI
+        return np.asarray(-0.5 * np.square((y - mu) / sigma) - np.log(sigma) - _LOG_SQRT_2PI)
 
     def log_likelihood(self, y: Array, nu: Sequence[Array]) -> Array:
         log_sigma = np.asarray(nu[1], float)

@@ -33,7 +33,7 @@ class InverseGaussian(LogMeanFamily):
         log_y = np.log(y)
         relative = np.expm1(log_y - log_mu)  # (y - mu) / mu
         constant = 0.5 * (np.log(shape) - np.log(2.0 * np.pi)) - 1.5 * log_y
-        return constant - shape * np.square(relative) / (2.0 * y)
+        return np.asarray(constant - shape * np.square(relative) / (2.0 * y))
 
     def kernel(self) -> Any:
         return compiled(self.name, self.link)

@@ -40,7 +40,7 @@ class NegativeBinomial(LogMeanFamily):
         odds = log_mu - log_size
         success = np.where(y > 0.0, y * np.logaddexp(0.0, -odds), 0.0)
         failure = size * np.logaddexp(0.0, odds)
-        return log_rising(size, y) - gammaln(y + 1.0) - success - failure
+        return np.asarray(log_rising(size, y) - gammaln(y + 1.0) - success - failure)
 
     def kernel(self) -> Any:
         return compiled(self.name, self.link)

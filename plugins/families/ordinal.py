@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from glamm.plugins.families._common import (
     compiled,
     cumulative_proportions,
+    draw_categories,
     encode_categories,
     normalised,
 )
@@ -102,6 +103,5 @@ class Ordinal(Family):
     def simulate(
         self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
     ) -> Array:
-        p = self.mean_value(categories, nu)
-        code = (np.cumsum(p, axis=-1)[:, :-1] < rng.random(y.shape[0])[:, None]).sum(axis=1)
-        return np.column_stack((code, y[:, 1])).astype(float)
+        code = draw_categories(rng, self.mean_value(categories, nu))
+        return np.column_stack((code, y[:, 1]))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.numdiff import differentiate, pairs
-from glamm.plugins.families._common import compiled, encode_categories, normalised
+from glamm.plugins.families._common import compiled, draw_categories, encode_categories, normalised
 from glamm.protocols import Array, Column, Encoded, Family, Interval, Link, Predictor
 
 __all__ = ["Sequential"]
@@ -74,9 +74,11 @@ class Sequential(Family):
             steps.append([np.broadcast_to(value[0], ll.shape) for value in values])
         result = [[ll]]
         for degree in range(1, order + 1):
-            indices = [(k,) for k in range(n_channels)] if degree == 1 else list(pairs(n_channels))
-            if degree == 3:
-                indices = [(*pair, c) for pair in pairs(n_channels) for c in range(n_channels)]
+            indices: list[tuple[int, ...]] = [(k,) for k in range(n_channels)]
+            if degree > 1:
+                indices = list(pairs(n_channels))
+            if degree > 2:
+                indices = [(*pair, c) for pair in indices for c in range(n_channels)]
             result.append([_derivative(steps, index, ll.shape) for index in indices])
         return tuple(result)
 
@@ -103,9 +105,8 @@ class Sequential(Family):
     def simulate(
         self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
     ) -> Array:
-        p = self.mean_value(categories, nu)
-        code = (np.cumsum(p, axis=-1)[:, :-1] < rng.random(y.shape[0])[:, None]).sum(axis=1)
-        return np.column_stack((code, y[:, 1])).astype(float)
+        code = draw_categories(rng, self.mean_value(categories, nu))
+        return np.column_stack((code, y[:, 1]))
 
 
 def _derivative(steps: Sequence[Sequence[Array]], channels: tuple[int, ...], shape: tuple[int, ...]) -> Array:

@@ -29,7 +29,7 @@ class Weibull(LogMeanFamily):
     links = ("log",)
     support = Interval(0.0, np.inf)
     mean: ClassVar[Interval] = Interval(0.0, np.inf)
-    parameters = (Parameter("shape"),)
+    parameters: ClassVar[tuple[Parameter, ...]] = (Parameter("shape"),)
 
     def takes(self, form: str, columns: int) -> bool:
         return (form == "surv" and columns == 1) or super().takes(form, columns)

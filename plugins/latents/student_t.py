@@ -34,4 +34,4 @@ class StudentT(LatentDistribution):
         return np.asarray(constant - 0.5 * (df + 1.0) * kernel)
 
     def simulate(self, rng: np.random.Generator, size: int) -> Array:
-        return rng.standard_t(self.df, size) * np.sqrt((self.df - 2.0) / self.df)
+        return np.asarray(rng.standard_t(self.df, size) * np.sqrt((self.df - 2.0) / self.df))

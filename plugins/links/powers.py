@@ -38,11 +38,11 @@ class Log(Link):
 
     def link(self, mu: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(np.asarray(mu, float))
+            return np.asarray(np.log(np.asarray(mu, float)))
 
     def inverse(self, nu: Array) -> Array:
         with np.errstate(over="ignore", under="ignore"):
-            return np.exp(np.asarray(nu, float))
+            return np.asarray(np.exp(np.asarray(nu, float)))
 
     def derivative(self, nu: Array) -> Array:
         return self.inverse(nu)
@@ -86,7 +86,7 @@ class Power(Link):
             return np.asarray(inverse_exponent * power)
 
     def radius(self, nu: Array) -> Array:
-        return np.clip(0.5 * np.abs(np.asarray(nu, float)), 1e-100, 1.0)
+        return np.asarray(np.clip(0.5 * np.abs(np.asarray(nu, float)), 1e-100, 1.0))
 
 
 class Reciprocal(Power):
