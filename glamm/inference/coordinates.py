@@ -47,7 +47,8 @@ class Coordinates:
     @property
     def unit(self) -> Array:
         """Return the change of each parameter, by itself, that one observation can just tell, (P,)."""
-        return 1.0 / np.sqrt(np.einsum("ij,ij->j", self.inverse, self.inverse))
+        unit: Array = 1.0 / np.sqrt(np.einsum("ij,ij->j", self.inverse, self.inverse))
+        return unit
 
 
 def _triangle(design: Array, curvature: Array, total: float) -> tuple[Array, NDArray[np.bool_]]:
@@ -100,7 +101,7 @@ def coordinates(plan: Plan, parts: Sequence[FixedPart], at: Sequence[Derivatives
         scale = np.sqrt(total / count)
     scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
     inverse[latent, latent] = scale[latent]
-    return Coordinates(np.linalg.inv(inverse), inverse, deficient, latent)
+    return Coordinates(np.asarray(np.linalg.inv(inverse), dtype=np.float64), inverse, deficient, latent)
 
 
 class Scaled:

@@ -121,6 +121,10 @@ def _kept_clusters(plan: Plan, limit: int) -> NDArray[np.bool_] | None:
     return mask
 
 
+def _some(offset: Array | float, rows: slice | Index) -> Array | float:
+    return offset[rows] if isinstance(offset, np.ndarray) and offset.ndim else offset
+
+
 def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
     """Return the responses of `plan`, of large data an even sample of whole clusters of `limit` units."""
     kept = _kept_clusters(plan, limit)
@@ -144,9 +148,7 @@ def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
             weight=weight,
             designs=tuple(p.design[rows] for p in response.predictors),
             coefficients=tuple(p.coefficient for p in response.predictors),
-            offsets=tuple(
-                p.offset if np.ndim(p.offset) == 0 else p.offset[rows] for p in response.predictors
-            ),
+            offsets=tuple(_some(p.offset, rows) for p in response.predictors),
             channels=channels,
             terms=tuple(
                 Term(k, loading.level, loading.design[rows], loading.latent)
@@ -216,8 +218,8 @@ def derivatives(part: FixedPart, nu: Array) -> Derivatives:
     return Derivatives(loglik if np.isfinite(loglik) else -np.inf, first, curvature, second)
 
 
-def _block(part: FixedPart, channels: Array) -> tuple[Array, Sequence[Array], Sequence[Array]]:
-    """Return the log density of each unit and its derivatives in the channels, each (n,)."""
+def _block(part: FixedPart, channels: Array) -> tuple[Array, Array, Array]:
+    """Return the log density of each unit and its derivatives in the channels, each (n,) by row."""
     if part.kernel is not None:
         found: tuple[Array, Array, Array] = evaluate(part.kernel, part.y, channels)
         return found
@@ -225,10 +227,10 @@ def _block(part: FixedPart, channels: Array) -> tuple[Array, Sequence[Array], Se
     with np.errstate(all="ignore"):
         value, d1, d2 = part.response.family.block(part.y, [row[None] for row in channels], order=2)
 
-    def flat(array: Array) -> Array:
-        return np.broadcast_to(array, (1, n))[0]
+    def flat(arrays: Sequence[Array]) -> Array:
+        return np.array([np.broadcast_to(a, (1, n))[0] for a in arrays], dtype=float)
 
-    return flat(value[0]), [flat(a) for a in d1], [flat(a) for a in d2]
+    return flat(value)[0], flat(d1), flat(d2)
 
 
 def _normal_equations(part: FixedPart, at: Derivatives, gradient: Array, information: Array) -> None:
@@ -240,13 +242,18 @@ def _normal_equations(part: FixedPart, at: Derivatives, gradient: Array, informa
         for m, b, others in part.groups:
             if m < k:
                 continue
-            both = rows if part.channels is None else np.intersect1d(rows, others, assume_unique=True)
+            both = rows if isinstance(rows, slice) or rows is others else _common(rows, others)
             weight = -at.second[position[k, m]][both]
             block = (part.designs[a][both] * weight[:, None]).T @ part.designs[b][both]
             ca, cb = part.coefficients[a], part.coefficients[b]
             np.add.at(information, np.ix_(ca, cb), block)
             if m > k:
                 np.add.at(information, np.ix_(cb, ca), block.T)
+
+
+def _common(rows: Index, others: slice | Index) -> Index:
+    """Return the units in both sets."""
+    return rows[others] if isinstance(others, slice) else np.intersect1d(rows, others, assume_unique=True)
 
 
 def _channel_count(part: FixedPart) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Uncertainty, observed_information, uncertainty
 from glamm.inference.objective import Objective
 from glamm.inference.optimize import Search, climb, newton_step, positive
+from glamm.inference.optimum import Optimum
 from glamm.inference.options import FitOptions
-from glamm.inference.progress import Iteration, Reporter
+from glamm.inference.progress import Reporter
 from glamm.inference.starts import starting_values
 from glamm.inference.status import Missing, Status
 
@@ -43,78 +43,6 @@ LARGE = 50_000
 
 TOLERABLE = 1e-2
 """Integration error, of the log-likelihood and in standard errors, that leaves estimates usable."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Optimum:
-    """The end of a fit.
-
-    Attributes
-    ----------
-    theta : ndarray, shape (P,)
-        Cholesky factors have diagonals >= 0.
-    loglik : float
-    gradient : ndarray, shape (P,)
-    information : ndarray, shape (P, P)
-        Observed information; NaN for parameters at a boundary and if the fit was interrupted.
-    covariance : ndarray, shape (P, P)
-        NaN for parameters in `missing`.
-    missing : tuple of (int, Missing)
-        Parameters without a standard error, and why.
-    boundary : tuple of int
-        Diagonal entries of Cholesky factors that are zero.
-    flat : tuple of ndarray, shape (P,)
-        Directions along which the log-likelihood does not change.
-    status : Status
-    trace : tuple of Iteration
-    iterations, evaluations : int
-        Accepted steps; evaluations of the log-likelihood with its gradient.
-    points : tuple of int
-        Quadrature points of a dimension, by level.
-    rule : {"auto", "fixed", "exact"}
-    integration_error : tuple of (float, float) or None
-        Change of the log-likelihood, and of the estimates in standard errors, with a finer rule; None
-        where it was not computed.
-    relative_gradient : float
-        Largest component of the gradient in units of its standard deviation.
-    condition : float
-        Condition number of the information scaled to a unit diagonal.
-    asymmetry : float
-        Relative asymmetry of the differenced information: its numerical error.
-    seconds : float
-    """
-
-    theta: Array
-    loglik: float
-    gradient: Array
-    information: Array
-    covariance: Array
-    missing: tuple[tuple[int, Missing], ...]
-    boundary: tuple[int, ...]
-    flat: tuple[Array, ...]
-    status: Status
-    trace: tuple[Iteration, ...]
-    iterations: int
-    evaluations: int
-    points: tuple[int, ...]
-    rule: str
-    integration_error: tuple[float, float] | None
-    relative_gradient: float
-    condition: float
-    asymmetry: float
-    seconds: float
-
-    @property
-    def converged(self) -> bool:
-        """Whether the status is a success."""
-        return self.status.ok
-
-    @property
-    def standard_errors(self) -> Array:
-        """Standard errors, shape (P,); NaN for parameters in `missing`."""
-        with np.errstate(invalid="ignore"):
-            errors: Array = np.sqrt(np.diagonal(self.covariance))
-        return errors
 
 
 class _Fit:
@@ -206,7 +134,7 @@ class _Fit:
         self.search.evaluations += found.evaluations
         if np.isfinite(found.matrix).all():
             return positive(found.matrix) + 1e-2 * identity
-        return self.units * identity
+        return np.asarray(self.units * identity)
 
     def _report(self, search: Search, decrement: float) -> None:
         self.reporter(search.loglik, search.relative_gradient(), decrement, self.objective.points)

@@ -90,14 +90,14 @@ def newton_step(search: Search) -> tuple[Array, float]:
         try:
             factor = np.linalg.cholesky(search.curvature / np.outer(size, size))
             half = np.linalg.solve(factor, gradient)
-            step = np.linalg.solve(factor.T, half) / size
+            step: Array = np.linalg.solve(factor.T, half) / size
             decrement = float(half @ half)
             if np.isfinite(decrement):
                 return step, decrement
         except np.linalg.LinAlgError:
             pass
     search.curvature = positive(np.nan_to_num(search.curvature))
-    step = np.linalg.solve(search.curvature, search.gradient)
+    step = np.asarray(np.linalg.solve(search.curvature, search.gradient), dtype=np.float64)
     return step, float(search.gradient @ step)
 
 

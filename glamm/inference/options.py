@@ -43,12 +43,12 @@ class AdaptiveQuadrature:
             if points != "auto":
                 raise FitError(f"points={points!r}: expected 'auto', a whole number, or one for each level")
         else:
-            single = not isinstance(points, Sequence)
-            values = (points,) if single else tuple(points)
+            values: tuple[object, ...] = tuple(points) if isinstance(points, Sequence) else (points,)
             for value in values:
                 if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
                     raise FitError(f"points={points!r}: a number of points is a whole number from 1 up")
-            object.__setattr__(self, "points", int(values[0]) if single else tuple(map(int, values)))
+            whole = tuple(int(value) for value in values)  # type: ignore[call-overload]
+            object.__setattr__(self, "points", whole if isinstance(points, Sequence) else whole[0])
         if self.max_points is not None and self.max_points < 1:
             raise FitError(f"max_points={self.max_points!r}: a number of points is a whole number from 1 up")
 

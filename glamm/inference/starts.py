@@ -163,7 +163,7 @@ def _level_start(
     floor = np.minimum(FLOOR / np.where(average > 0.0, average, 1.0 / unit[diagonal] ** 2), ceiling)
     psi = _admissible(psi, floor, ceiling)
     predicted = np.linalg.solve(information + np.linalg.inv(psi), score[:, :, None])[:, :, 0]
-    return psi, predicted
+    return psi, np.asarray(predicted, dtype=np.float64)
 
 
 def _store(theta: Array, factor: Index, psi: Array) -> None:

@@ -117,9 +117,7 @@ def test_standard_errors_are_those_of_the_observed_information():
         up = objective.value_and_gradient(found.theta + step)[1]
         down = objective.value_and_gradient(found.theta - step)[1]
         hessian[k] = (up - down) / 2e-4
-    np.testing.assert_allclose(
-        found.standard_errors, np.sqrt(np.diag(np.linalg.inv(-hessian))), rtol=SE
-    )
+    np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(np.linalg.inv(-hessian))), rtol=SE)
     np.testing.assert_allclose(found.information, -hessian, rtol=1e-3, atol=1e-3)
     assert found.asymmetry < 1e-6
 
