@@ -94,16 +94,14 @@ class Model:
             if layout.categories:
                 lines.append(f"    categories {', '.join(layout.categories)}")
         named = [
-            (layout, plan)
-            for layout, plan in zip(lowered.levels, lowered.plan.levels, strict=True)
-            if layout.name
+            (level, plan)
+            for level, plan in zip(lowered.levels, lowered.plan.levels, strict=True)
+            if level.name
         ]
         if named:
             lines.append("Levels")
-            for layout, plan in named:
-                lines.append(
-                    f"  {layout.name}: {plan.clusters} clusters, effects {', '.join(layout.latents)}"
-                )
+            for level, plan in named:
+                lines.append(f"  {level.name}: {plan.clusters} clusters, effects {', '.join(level.latents)}")
         lines.append(f"Parameters ({lowered.plan.n_parameters})")
         lines += [f"  {name}" for name in self.names]
         lines += [f"note: {message}" for message in lowered.messages]
@@ -160,6 +158,8 @@ class Model:
             if points not in ("auto", 1):
                 raise FitError(f"method='laplace' is the one-point rule, but points={points!r}")
             points = 1
+        if threads is not None and threads < 1:
+            raise FitError(f"threads={threads!r}: expected a whole number from 1 up")
         given = {"tol": tol, "max_iterations": max_iterations}
         options = FitOptions(
             AdaptiveQuadrature(points),

@@ -33,12 +33,17 @@ examples:
 """
 
 
-def _points(text: str) -> int | str:
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _points(text: str) -> str | int | tuple[int, ...]:
     if text == "auto":
         return text
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither 'auto' nor a whole number from 1")
-    return int(text)
+    numbers = tuple(_positive(part.strip()) for part in text.split(","))
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +73,11 @@ def _parser() -> argparse.ArgumentParser:
         "responses (default: gaussian)",
     )
     fit.add_argument(
-        "--points", type=_points, default="auto", metavar="K", help="integration points (default: auto)"
+        "--points",
+        type=_points,
+        default="auto",
+        metavar="K",
+        help="integration points, or a number a level, lowest first: 9,5 (default: auto)",
     )
     fit.add_argument(
         "--weights",
@@ -76,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COLUMN",
         help="column of frequency weights of the rows; LEVEL=COLUMN for clusters of a level",
     )
-    fit.add_argument("--threads", type=int, metavar="N", help="threads (default: chosen by size)")
+    fit.add_argument("--threads", type=_positive, metavar="N", help="threads (default: chosen by size)")
     fit.add_argument("--out", type=Path, metavar="FILE", help="write the parameter table (.csv or .json)")
     fit.add_argument("--save", type=Path, metavar="FILE", help="save the fit for glamm.load (.glamm)")
     fit.add_argument("--quiet", action="store_true", help="no progress, no summary")

@@ -148,14 +148,21 @@ def _plain(value: Any) -> Any:
 
 
 def _unplain(value: Any) -> Any:
-    """Invert `_plain`; lists come back as tuples."""
+    """Invert `_plain`; sequences are lists."""
     if isinstance(value, dict):
         if set(value) == {"float"}:
             return float(value["float"])
         return {key: _unplain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return tuple(_unplain(item) for item in value)
+        return [_unplain(item) for item in value]
     return value
+
+
+def _frozen(value: Any) -> Any:
+    """Return `value` with tuples for its lists, as frozen dataclasses hold them."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _facts(raw: dict[str, Any]) -> Facts:
@@ -275,11 +282,10 @@ def read(path: Path) -> Contents:
 def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
     count = range(len(document["levels"]))
     made = [response_from_json(described) for described in document["responses"]]
-    facts = document["facts"]
     source = StoredSource(
         theta=arrays["theta"],
         matrices={
-            cov_type: (arrays[f"covariance_{cov_type}"], reasons)
+            cov_type: (arrays[f"covariance_{cov_type}"], tuple(reasons))
             for cov_type, reasons in document["reasons"].items()
         },
         moments=tuple(LevelPosterior(arrays[f"mean_{k}"], arrays[f"spread_{k}"]) for k in count),
@@ -289,5 +295,5 @@ def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
         places=tuple(places for _, places in made),
         obstacle=document["obstacle"],
     )
-    rows = tuple(ParameterRow(**row) for row in document["rows"])
-    return Contents(_facts(facts), rows, arrays["values"], source, document["cov_type"])
+    rows = tuple(ParameterRow(**_frozen(row)) for row in document["rows"])
+    return Contents(_facts(_frozen(document["facts"])), rows, arrays["values"], source, document["cov_type"])

@@ -22,7 +22,9 @@ ROWS = (
 def facts(**changes):
     given = {
         "formula": "y ~ x + (1 + x | g)",
-        "responses": (ResponseFact("y", "gaussian(identity)", 100, (("mu", ""), ("sigma", "")), (), "sigma"),),
+        "responses": (
+            ResponseFact("y", "gaussian(identity)", 100, (("mu", ""), ("sigma", "")), (), "sigma"),
+        ),
         "levels": (LevelFact("g", 10, ("1", "x")),),
         "nobs": 100.0,
         "n_parameters": 6,
@@ -48,14 +50,26 @@ def page(facts, estimates, residual=None):
 
 
 def test_numbers():
-    assert [number(x) for x in (1.0, -0.25, 0.0, 1e-7, 3e8)] == ["1.0000", "-0.2500", "0.0000", "1.00e-07", "3.00e+08"]
+    assert [number(x) for x in (1.0, -0.25, 0.0, 1e-7, 3e8)] == [
+        "1.0000",
+        "-0.2500",
+        "0.0000",
+        "1.00e-07",
+        "3.00e+08",
+    ]
     assert number(float("nan")) == "" and number(float("-inf")) == "-inf"
     assert [p_value(p) for p in (0.04321, 1e-9, float("nan"))] == ["0.043", "<0.001", ""]
 
 
 def test_columns_are_aligned():
     lines = TableBlock("t", ("name", "value"), (("a", "1.0"), ("long name", "-10.25"))).text().splitlines()
-    assert lines == ["t", " name        value", " -----------------", " a             1.0", " long name  -10.25"]
+    assert lines == [
+        "t",
+        " name        value",
+        " -----------------",
+        " a             1.0",
+        " long name  -10.25",
+    ]
 
 
 def test_html_escapes_what_it_shows():
