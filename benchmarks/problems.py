@@ -1,0 +1,152 @@
+"""Models and data of the benchmarks: reference data where they are, simulated stand-ins of the same shape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = Path(os.environ.get("GLAMM_REFERENCE", ROOT.parent / "shared" / "reference"))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, the rule at which programs are compared, and its data.
+
+    `peers_formula` is the formula of programs that take counts of successes as a proportion with the
+    column `trials` for weights; it is empty where the formula is the same.
+    """
+
+    name: str
+    formula: str
+    family: str
+    points: int
+    simulate: Callable[[], pd.DataFrame]
+    file: str = ""
+    factors: tuple[str, ...] = ()
+    peers_formula: str = ""
+    trials: str = ""
+
+    def data(self) -> pd.DataFrame:
+        path = REFERENCE / self.file
+        if self.file and path.is_file():
+            return pd.read_csv(path, dtype={name: str for name in self.factors})
+        return self.simulate()
+
+    def source(self) -> str:
+        return self.file if self.file and (REFERENCE / self.file).is_file() else "simulated"
+
+
+def _logit(rng: np.random.Generator, eta: np.ndarray) -> np.ndarray:
+    return (rng.random(eta.size) < 1 / (1 + np.exp(-eta))).astype(int)
+
+
+def cbpp() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    herd, period = np.divmod(np.arange(60), 4)
+    size = rng.integers(2, 30, 60)
+    eta = -1.4 - 0.5 * period + 0.65 * rng.normal(size=15)[herd]
+    incidence = rng.binomial(size, 1 / (1 + np.exp(-eta)))
+    return pd.DataFrame(
+        {"herd": herd, "incidence": incidence, "size": size, "period": (period + 1).astype(str)}
+    )
+
+
+def contraception() -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    n = 1934
+    district = np.sort(rng.integers(0, 60, n))
+    age, urban = rng.normal(0, 9, n), rng.integers(0, 2, n)
+    livch = rng.integers(0, 4, n)
+    eta = -1 + 0.7 * urban + 0.8 * (livch > 0) - 0.45 * age**2 / 100 + 0.48 * rng.normal(size=60)[district]
+    columns = {"district": district, "y": _logit(rng, eta), "age": age, "age2": age**2 / 100}
+    return pd.DataFrame({**columns, "urbanY": urban, "livch": livch.astype(str)})
+
+
+def toenail() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    patient, visit = np.divmod(np.arange(294 * 7), 7)
+    time = np.array([0, 1, 2, 3, 6, 9, 12])[visit]
+    trt = rng.integers(0, 2, 294)[patient]
+    eta = -1.6 - 0.39 * time - 0.14 * trt * time + 4 * rng.normal(size=294)[patient]
+    return pd.DataFrame({"patientID": patient, "y": _logit(rng, eta), "trt": trt, "time": time})
+
+
+def epilepsy() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    subject, visit = np.divmod(np.arange(236), 4)
+    person = rng.normal(size=(59, 3))
+    treated = rng.integers(0, 2, 59)[subject]
+    lbase, lage = 0.7 * person[subject, 0], 0.2 * person[subject, 1]
+    fourth = (visit == 3).astype(int)
+    mu = np.exp(1.8 + 0.9 * lbase - 0.3 * treated - 0.16 * fourth + 0.5 * person[subject, 2])
+    columns = {"subject": subject, "y": rng.poisson(mu), "lbase": lbase, "lage": lage}
+    return pd.DataFrame({**columns, "trtP": treated, "V4": fourth})
+
+
+def two_level(clusters: int, size: int, seed: int = 5) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(clusters), size)
+    x = rng.normal(size=(4, group.size))
+    eta = -0.5 + np.array([0.5, -0.3, 0.2, 0.1]) @ x + rng.normal(size=clusters)[group]
+    columns = {f"x{k + 1}": values for k, values in enumerate(x)}
+    return pd.DataFrame({"g": group, "y": _logit(rng, eta), **columns})
+
+
+def three_level() -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    school, rest = np.divmod(np.arange(20_000), 100)
+    group = school * 10 + rest // 10
+    x = rng.normal(size=20_000)
+    eta = -0.3 + 0.5 * x + rng.normal(size=200)[school] + rng.normal(size=2000)[group]
+    return pd.DataFrame({"school": school, "group": group, "x": x, "y": _logit(rng, eta)})
+
+
+def gaussian() -> pd.DataFrame:
+    frame = two_level(10_000, 10)
+    rng = np.random.default_rng(7)
+    slopes = rng.normal(size=10_000)[frame["g"]]
+    frame["y"] = frame["y"] + 0.5 * slopes * frame["x1"] + rng.normal(size=len(frame))
+    return frame
+
+
+FOUR = "x1 + x2 + x3 + x4"
+PROBLEMS = (
+    Problem(
+        "cbpp",
+        "cbind(incidence, size - incidence) ~ period + (1 | herd)",
+        "binomial",
+        9,
+        cbpp,
+        "cbpp.csv",
+        ("period",),
+        "proportion ~ period + (1 | herd)",
+        "size",
+    ),
+    Problem(
+        "contraception",
+        "y ~ age + age2 + urbanY + livch + (1 | district)",
+        "binomial",
+        7,
+        contraception,
+        "contraception.csv",
+        ("livch",),
+    ),
+    Problem("toenail", "y ~ trt * time + (1 | patientID)", "binomial", 21, toenail, "toenail.csv"),
+    Problem("epilepsy", "y ~ lbase * trtP + lage + V4 + (1 | subject)", "poisson", 9, epilepsy, "epil.csv"),
+    Problem("logit 10,000 x 10", f"y ~ {FOUR} + (1 | g)", "binomial", 7, lambda: two_level(10_000, 10)),
+    Problem(
+        "three-level logit 200 x 10 x 10",
+        "y ~ x + (1 | school) + (1 | group)",
+        "binomial",
+        7,
+        three_level,
+    ),
+    Problem("Gaussian 10,000 x 10", f"y ~ {FOUR} + (1 + x1 | g)", "gaussian", 1, gaussian),
+    Problem("logit 100,000 x 10", f"y ~ {FOUR} + (1 | g)", "binomial", 7, lambda: two_level(100_000, 10)),
+)
