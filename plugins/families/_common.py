@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from glamm.kernels import _families
+from glamm.kernels._families import capsule
 from glamm.protocols import (
     TRANSFORMS,
     Array,
@@ -42,7 +42,7 @@ def compiled(family: str, link: Link, options: Mapping[str, float] | None = None
     exponent = getattr(link, "exponent", None)
     if exponent is not None:
         given["power"] = exponent
-    return _families.capsule(family, link.name, given)
+    return capsule(family, link.name, given)
 
 
 def normalised(ll: Array) -> Array:
