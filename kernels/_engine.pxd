@@ -29,6 +29,7 @@ cdef struct Response:
     Py_ssize_t active       # channels with a latent part
     Py_ssize_t ny
     const Py_ssize_t *channel  # (active): their channel
+    const Py_ssize_t *quadratic  # (active): 1 where the log density is quadratic in it
     const Py_ssize_t *of_cluster  # first unit of each lowest-level cluster
     const double *y
     const double *weight       # or NULL

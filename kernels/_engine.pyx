@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 
 from glamm.kernels._nested cimport Task, run_chunk
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -51,12 +51,13 @@ cdef int call_python(Py_ssize_t n, Py_ssize_t m, const double *y, Py_ssize_t ny,
         view = np.asarray(<double[:n, :m]> ll)
         view.T[...] = parts[0][0]
         view[np.isnan(view)] = -INFINITY
+        # where the density is zero its derivatives count for nothing, but must not be NaN
         for k in range(K if order > 0 else 0):
-            np.asarray(<double[:n, :m]> d1[k]).T[...] = parts[1][k]
+            np.asarray(<double[:n, :m]> d1[k]).T[...] = np.nan_to_num(parts[1][k], posinf=0.0, neginf=0.0)
         for k in range(K * (K + 1) // 2 if order > 1 else 0):
-            np.asarray(<double[:n, :m]> d2[k]).T[...] = parts[2][k]
+            np.asarray(<double[:n, :m]> d2[k]).T[...] = np.nan_to_num(parts[2][k], posinf=0.0, neginf=0.0)
         for k in range(K * K * (K + 1) // 2 if order > 2 else 0):
-            np.asarray(<double[:n, :m]> d3[k]).T[...] = parts[3][k]
+            np.asarray(<double[:n, :m]> d3[k]).T[...] = np.nan_to_num(parts[3][k], posinf=0.0, neginf=0.0)
     except BaseException as error:
         self.error = error
         return -1
@@ -89,9 +90,10 @@ cdef class Engine:
         (None at the top); frequency weights or None; first cluster of each top-level cluster, one more
         than there are of them.
     responses : sequence of tuple
-        ``(y, of_cluster, weight, channels, active, block)``: values (n, ny); first unit of each lowest
-        cluster, one more than there are of them; weights or None; number of channels; channels with a
-        latent part; capsule ``glamm.block.v1`` or an object with a ``block`` method.
+        ``(y, of_cluster, weight, channels, active, quadratic, block)``: values (n, ny); first unit of
+        each lowest cluster, one more than there are of them; weights or None; number of channels;
+        channels with a latent part; whether the log density is quadratic in each of those; capsule
+        ``glamm.block.v1`` or an object with a ``block`` method.
     """
 
     cdef Level *level
@@ -138,11 +140,12 @@ cdef class Engine:
         units = np.zeros(self.tops)
         self.store = 16384
         for r in range(self.n_responses):
-            y, of_cluster, weight, channels, active, block = responses[r]
+            y, of_cluster, weight, channels, active, quadratic, block = responses[r]
             if channels > MAX_CHANNELS:
                 raise ValueError(f"a response has {channels} channels; at most {MAX_CHANNELS} are possible")
             y = np.ascontiguousarray(y, dtype=np.float64)
-            arrays = (_flat(y), _flat_index(of_cluster), _flat(weight), _flat_index(active))
+            arrays = (_flat(y), _flat_index(of_cluster), _flat(weight), _flat_index(active),
+                      _flat_index(quadratic))
             self.response[r].n, self.response[r].ny = y.shape
             self.response[r].channels = channels
             self.response[r].pairs = channels * (channels + 1) // 2
@@ -151,6 +154,7 @@ cdef class Engine:
             self.response[r].of_cluster = indices(arrays[1])
             self.response[r].weight = doubles(arrays[2])
             self.response[r].channel = indices(arrays[3])
+            self.response[r].quadratic = indices(arrays[4])
             if type(block).__name__ == "PyCapsule":
                 self.response[r].block = <glamm_block_v1> PyCapsule_GetPointer(block, BLOCK_NAME)
                 self.response[r].user = PyCapsule_GetContext(block)
@@ -279,7 +283,13 @@ cdef class Engine:
                 self.pool = ThreadPoolExecutor(threads)
                 self.pool_size = threads
             futures = [self.pool.submit(jobs.run, t, threads) for t in range(threads)]
-            codes = [future.result() for future in futures]
+            try:
+                codes = [future.result() for future in futures]
+            except BaseException:
+                # Ctrl-C lands here while the threads write through pointers into the arrays above
+                jobs.stop = 1
+                wait(futures)
+                raise
             worst = min(codes) if min(codes) < 0 else max(codes)
             most = jobs.most
         self.last_sweeps = most
@@ -303,17 +313,18 @@ cdef class _Jobs:
     cdef double[::1] loglik
     cdef Py_ssize_t store
     cdef readonly int most
+    cdef public int stop
 
     cdef prepare(self, const Task *task, Py_ssize_t[::1] chunks, double[::1] loglik, Py_ssize_t store):
         self.task = task[0]
         self.chunks, self.loglik, self.store = chunks, loglik, store
-        self.most = 0
+        self.most = self.stop = 0
 
     def run(self, Py_ssize_t offset, Py_ssize_t stride):
         cdef Py_ssize_t c = offset
         cdef int code, worst = 0, sweeps = 0, most = 0
         with nogil:
-            while c < self.chunks.shape[0] - 1:
+            while c < self.chunks.shape[0] - 1 and not self.stop:
                 code = run_chunk(&self.task, self.chunks[c], self.chunks[c + 1], self.store,
                                  &self.loglik[self.chunks[c]], &sweeps)
                 most = max(most, sweeps)

@@ -10,7 +10,7 @@ Arrays are row-major. The *path* of a cluster is its own coordinates followed by
 path nodes are numbered with the lowest level fastest.
 """
 
-from libc.math cimport INFINITY, exp, fabs, isfinite, log, sqrt
+from libc.math cimport INFINITY, fabs, isfinite, log, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -22,6 +22,15 @@ cdef enum:
     MAX_PAIRS = 2080
     MAX_THIRD = 288     # pairs times channels of eight channels
 
+cdef extern from "glamm_nodes.h" nogil:
+    ctypedef struct glamm_node_loops:
+        void (*fill)(Py_ssize_t, Py_ssize_t, double, const double *, const double *, double *) noexcept nogil
+        double (*expect)(Py_ssize_t, Py_ssize_t, const double *, const double *, const double *, double *,
+                         double *) noexcept nogil
+        double (*log_sum)(Py_ssize_t, double *) noexcept nogil
+    glamm_node_loops glamm_choose_loops() noexcept
+
+cdef glamm_node_loops loops = glamm_choose_loops()
 cdef double STEP_CAP = 5.0
 cdef double STALLED = 1e-12
 
@@ -84,6 +93,7 @@ cdef struct Work:
     int *state           # (tops): 0 searching, 1 found, 2 failed
     int *halvings
     int *clip            # (tops): curvature clipped to be positive
+    double *scratch      # (max(4 Q^2, N)) for whoever needs it for a moment
     double *arena
 
 
@@ -262,12 +272,12 @@ cdef void assemble(Work *w, Py_ssize_t top) noexcept nogil:
     cdef const Response *res
     cdef Units *un
     cdef Front *f = &w.front[0]
-    cdef Py_ssize_t r, j, i, c, e, x, y, Q = task.coordinates, A, n
+    cdef Py_ssize_t r, j, i, c, e, x, y, Q = task.coordinates, A, n, first_pair
     cdef double *H
     cdef double *g
     cdef const double *a
     cdef const double *b
-    cdef double s, value
+    cdef double s, value, curvature
     cdef double h[MAX_CHANNELS * MAX_CHANNELS]
     cdef int clip = w.clip[top - w.first]
     for j in range(lev.of_top[top] - f.first, lev.of_top[top + 1] - f.first):
@@ -281,9 +291,19 @@ cdef void assemble(Work *w, Py_ssize_t top) noexcept nogil:
             un = &w.units[r]
             A = res.active
             n = un.count
+            first_pair = pair_index(res.channel[0], res.channel[0], res.channels) if A == 1 else 0
             for i in range(res.of_cluster[f.first + j] - un.first,
                            res.of_cluster[f.first + j + 1] - un.first):
                 value += un.ll[i]
+                if A == 1 and not clip:
+                    a = res.a + (un.first + i) * Q
+                    s = un.d1[res.channel[0] * n + i]
+                    curvature = -un.d2[first_pair * n + i]
+                    for x in range(Q):
+                        g[x] += s * a[x]
+                        for y in range(Q):
+                            H[x * Q + y] += curvature * a[x] * a[y]
+                    continue
                 for c in range(A):
                     for e in range(A):
                         h[c * A + e] = -un.d2[
@@ -440,27 +460,36 @@ cdef int factor_top(Work *w, Py_ssize_t top) noexcept nogil:
 
 
 cdef double step_scale(Work *w, Py_ssize_t top) noexcept nogil:
-    """Return the factor that keeps every linear predictor's move below STEP_CAP."""
+    """Return the factor that keeps the move of every linear predictor below STEP_CAP.
+
+    The cap is in units of the predictor or, where that is more, of the standard deviation that the unit's
+    curvature gives it; a quadratic log density needs none.
+    """
     cdef const Task *task = w.task
     cdef const Level *lev = &task.level[0]
     cdef const Response *res
     cdef Units *un
     cdef Front *f = &w.front[0]
-    cdef Py_ssize_t r, j, i, c, x, Q = task.coordinates
+    cdef Py_ssize_t r, j, i, c, x, pair, Q = task.coordinates
     cdef const double *a
-    cdef double s, largest = STEP_CAP
+    cdef double s, curvature, largest = STEP_CAP
     for j in range(lev.of_top[top] - f.first, lev.of_top[top + 1] - f.first):
         for r in range(task.responses):
             res = &task.response[r]
             un = &w.units[r]
             for c in range(res.active):
+                if res.quadratic[c]:
+                    continue
+                pair = pair_index(res.channel[c], res.channel[c], res.channels)
                 for i in range(res.of_cluster[f.first + j], res.of_cluster[f.first + j + 1]):
                     a = res.a + (c * res.n + i) * Q
                     s = 0.0
                     for x in range(Q):
                         s += a[x] * f.shift[j * Q + x]
-                    if fabs(s) > largest:
-                        largest = fabs(s)
+                    curvature = fabs(un.d2[pair * un.count + i - un.first])
+                    s = fabs(s) * (sqrt(curvature) if curvature < 1.0 else 1.0)
+                    if s > largest:
+                        largest = s
     return STEP_CAP / largest
 
 
@@ -615,12 +644,11 @@ cdef int node_units(Work *w, Py_ssize_t r, Py_ssize_t begin, Py_ssize_t end, int
     cdef const Level *lev = &task.level[0]
     cdef Units *un = &w.units[r]
     cdef Front *f = &w.front[0]
-    cdef Py_ssize_t Q = task.coordinates, N = lev.path_nodes, n = un.count, c, i, j, x, y, s, code
+    cdef Py_ssize_t Q = task.coordinates, N = lev.path_nodes, n = un.count, c, i, j, x, y, code
     cdef const double *a
     cdef double *T
     cdef double *out
     cdef double b, centre
-    cdef const double *z
     cdef const double *nus[MAX_CHANNELS]
     cdef Py_ssize_t strides[MAX_CHANNELS]
     cdef double *d1[MAX_CHANNELS]
@@ -641,16 +669,12 @@ cdef int node_units(Work *w, Py_ssize_t r, Py_ssize_t begin, Py_ssize_t end, int
             T = f.spread + j * Q * Q
             out = un.node_nu + (c * (end - begin) + i - begin) * N
             centre = un.nu[res.channel[c] * n + i]
-            for s in range(N):
-                out[s] = centre
             for y in range(Q):
                 b = 0.0
                 for x in range(y + 1):
                     b += T[x * Q + y] * a[x]
-                if b != 0.0:
-                    z = lev.z + y * N
-                    for s in range(N):
-                        out[s] += b * z[s]
+                w.scratch[y] = b
+            loops.fill(N, Q, centre, w.scratch, lev.z, out)
     code = res.block(end - begin, N, res.y + (un.first + begin) * res.ny, res.ny, nus, strides,
                      un.node_ll, d1 if with_d1 else NULL, NULL, NULL, res.user)
     return 1 if code < 0 else 0
@@ -697,10 +721,9 @@ cdef void sum_up(Work *w, double *loglik) noexcept nogil:
     cdef const Level *lev
     cdef Front *f
     cdef Front *up
-    cdef Py_ssize_t d, j, s, x, m, M, N, A
-    cdef double *row
+    cdef Py_ssize_t d, j, s, m, M, N, A
     cdef double *target
-    cdef double largest, total, weight, value
+    cdef double weight, value
     for d in range(task.levels):
         lev = &task.level[d]
         f = &w.front[d]
@@ -714,24 +737,7 @@ cdef void sum_up(Work *w, double *loglik) noexcept nogil:
                 target = up.weights + m * A
             weight = 1.0 if lev.weight == NULL else lev.weight[f.first + j]
             for s in range(A):
-                row = f.weights + j * N + s * M
-                largest = -INFINITY
-                for x in range(M):
-                    if row[x] > largest:
-                        largest = row[x]
-                if not isfinite(largest):
-                    value = -INFINITY
-                    for x in range(M):
-                        row[x] = 0.0
-                else:
-                    total = 0.0
-                    for x in range(M):
-                        row[x] = exp(row[x] - largest)
-                        total += row[x]
-                    value = largest + log(total) - f.log_det[j]
-                    total = 1.0 / total
-                    for x in range(M):
-                        row[x] *= total
+                value = loops.log_sum(M, f.weights + j * N + s * M) - f.log_det[j]
                 if target == NULL:
                     loglik[j] = value
                 elif weight > 0.0:
@@ -784,11 +790,12 @@ cdef int expect_units(Work *w) noexcept nogil:
     cdef const Level *lev = &w.task.level[0]
     cdef Units *un
     cdef Front *f = &w.front[0]
-    cdef Py_ssize_t r, begin, end, i, j, k, c, s, x, N = lev.path_nodes, Q = w.task.coordinates
+    cdef Py_ssize_t r, begin, end, i, j, k, c, x, N = lev.path_nodes, Q = w.task.coordinates
     cdef const double *d1
     cdef const double *row
-    cdef const double *z
-    cdef double total, weight
+    cdef double *gz
+    cdef double *t = w.scratch
+    cdef double weight
     for r in range(w.task.responses):
         res = &w.task.response[r]
         un = &w.units[r]
@@ -803,21 +810,17 @@ cdef int expect_units(Work *w) noexcept nogil:
                     j += 1
                 weight = 1.0 if res.weight == NULL else res.weight[un.first + i]
                 row = f.weights + j * N
+                c = 0
                 for k in range(res.channels):
                     d1 = un.node_d1 + (k * (end - begin) + i - begin) * N
-                    total = 0.0
-                    for s in range(N):
-                        # a node without weight may have an infinite derivative
-                        total += row[s] * d1[s] if row[s] > 0.0 else 0.0
-                    un.g[k * un.count + i] = weight * total if weight > 0.0 else 0.0
-                for c in range(res.active):
-                    d1 = un.node_d1 + (res.channel[c] * (end - begin) + i - begin) * N
-                    for x in range(Q):
-                        z = lev.z + x * N
-                        total = 0.0
-                        for s in range(N):
-                            total += row[s] * d1[s] * z[s] if row[s] > 0.0 else 0.0
-                        un.gz[(c * un.count + i) * Q + x] = weight * total if weight > 0.0 else 0.0
+                    if c < res.active and res.channel[c] == k:
+                        gz = un.gz + (c * un.count + i) * Q
+                        un.g[k * un.count + i] = weight * loops.expect(N, Q, row, d1, lev.z, t, gz)
+                        for x in range(Q):
+                            gz[x] *= weight
+                        c += 1
+                    else:
+                        un.g[k * un.count + i] = weight * loops.expect(N, 0, row, d1, NULL, t, NULL)
             begin = end
     return 0
 
@@ -896,8 +899,8 @@ cdef void adjoint_of_nodes(Work *w) noexcept nogil:
                         target[x * A + y] += weight * s
 
 
-cdef void adjoint_of_fronts(Work *w, double *scratch) noexcept nogil:
-    """Fill hessian with the adjoint of every front, from the top down (scratch: 4 p^2)."""
+cdef void adjoint_of_fronts(Work *w) noexcept nogil:
+    """Fill hessian with the adjoint of every front, from the top down."""
     cdef const Task *task = w.task
     cdef const Level *lev
     cdef Front *f
@@ -909,6 +912,7 @@ cdef void adjoint_of_fronts(Work *w, double *scratch) noexcept nogil:
     cdef double *L
     cdef double *B
     cdef double *S
+    cdef double *scratch = w.scratch
     cdef double *lbar = scratch
     cdef double *tmp
     cdef double *kbar
@@ -1191,8 +1195,8 @@ cdef void solve_shift(Work *w) noexcept nogil:
             memcpy(f.shift + j * p, solved, q * sizeof(double))
 
 
-cdef void unit_gradients(Work *w, Py_ssize_t r, double *scratch) noexcept nogil:
-    """Write the derivatives of the log-likelihood in every offset and loading (scratch: Q)."""
+cdef void unit_gradients(Work *w, Py_ssize_t r) noexcept nogil:
+    """Write the derivatives of the log-likelihood in every offset and loading."""
     cdef const Task *task = w.task
     cdef const Response *res = &task.response[r]
     cdef Units *un = &w.units[r]
@@ -1203,6 +1207,7 @@ cdef void unit_gradients(Work *w, Py_ssize_t r, double *scratch) noexcept nogil:
     cdef double *T
     cdef double *B
     cdef double *ga
+    cdef double *scratch = w.scratch
     cdef double s, shifted, curvature, times
     for j in range(f.count):
         T = f.spread + j * Q * Q
@@ -1290,7 +1295,7 @@ cdef void count_multiplicity(Work *w) noexcept nogil:
             f.multiplicity[j] = s
 
 
-cdef int evaluate(Work *w, double *loglik, double *scratch, int *used) noexcept nogil:
+cdef int evaluate(Work *w, double *loglik, int *used) noexcept nogil:
     cdef Py_ssize_t d, r, top
     cdef int failed = 0
     count_multiplicity(w)
@@ -1323,13 +1328,13 @@ cdef int evaluate(Work *w, double *loglik, double *scratch, int *used) noexcept 
     if expect_units(w):
         return -1
     adjoint_of_nodes(w)
-    adjoint_of_fronts(w, scratch)
+    adjoint_of_fronts(w)
     for r in range(w.task.responses):
         if third_units(w, r):
             return -1
     solve_shift(w)
     for r in range(w.task.responses):
-        unit_gradients(w, r, scratch)
+        unit_gradients(w, r)
     return 0
 
 
@@ -1342,7 +1347,7 @@ cdef int run_chunk(const Task *task, Py_ssize_t first, Py_ssize_t last, Py_ssize
     computed (it is -inf then); -1 where a family broke; -2 where memory ran out.
     """
     cdef Work w
-    cdef Py_ssize_t tops = last - first, size, Q = task.coordinates
+    cdef Py_ssize_t tops = last - first, size, spare, Q = task.coordinates
     cdef int code = -2
     w.task = task
     w.first, w.last = first, last
@@ -1355,10 +1360,12 @@ cdef int run_chunk(const Task *task, Py_ssize_t first, Py_ssize_t last, Py_ssize
         w.halvings = w.state + tops
         w.clip = w.state + 2 * tops
         size = layout(&w, store, NULL)
-        w.arena = <double *> malloc((size + 4 * Q * Q + 1) * sizeof(double))
+        spare = max(4 * Q * Q, task.level[0].path_nodes)
+        w.arena = <double *> malloc((size + spare + 1) * sizeof(double))
         if w.arena != NULL:
             layout(&w, store, w.arena)
-            code = evaluate(&w, loglik, w.arena + size, used_sweeps)
+            w.scratch = w.arena + size
+            code = evaluate(&w, loglik, used_sweeps)
     free(w.arena)
     free(w.state)
     free(w.units)

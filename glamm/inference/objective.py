@@ -171,13 +171,18 @@ class Objective:
         first = np.searchsorted(plan.cluster, np.arange(clusters + 1)).astype(np.intp)
         block = plan.family.kernel()
         block = plan.family if block is None else block
-        return plan.encoded.y, first, plan.weight, units.channels, units.active, block
+        quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
+        return plan.encoded.y, first, plan.weight, units.channels, units.active, quadratic, block
 
     def _lanes(self) -> Lanes | None:
         """Return the vectorised engine where the model has the form it is made for."""
         level, units = self.plan.levels[0], self._units[0]
         response = units.plan
-        if len(self.plan.levels) + len(self._units) > 2 or len(level.factor) != 1 or response.weight is not None:
+        if (
+            len(self.plan.levels) + len(self._units) > 2
+            or len(level.factor) != 1
+            or response.weight is not None
+        ):
             return None
         if units.channels != 1 or len(units.active) != 1 or not response.family.cumulant():
             return None
@@ -190,9 +195,7 @@ class Objective:
     def _set_points(self, points: int | Sequence[int]) -> None:
         levels = self.plan.levels
         counts = [points] * len(levels) if isinstance(points, int) else list(points)
-        self.points = tuple(
-            k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True)
-        )
+        self.points = tuple(k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True))
         self._engine.set_rule(
             [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
         )
@@ -261,9 +264,7 @@ class Objective:
         adjoint = [np.zeros((len(level.factor), len(level.factor))) for level in self.plan.levels]
         for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):  # type: ignore[call-overload]
             units.factor_adjoints(ga, adjoint)
-            for predictor, values in zip(
-                units.plan.predictors, units.predictor_adjoints(go), strict=True
-            ):
+            for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
                 np.add.at(gradient, predictor.coefficient, values @ predictor.design)
         for level, values in zip(self.plan.levels, adjoint, strict=True):
             free = level.factor >= 0
@@ -278,9 +279,7 @@ class Objective:
             return np.full_like(scores, np.nan)
         for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):  # type: ignore[call-overload]
             first = np.searchsorted(units.plan.cluster, self._tops[0])
-            for predictor, values in zip(
-                units.plan.predictors, units.predictor_adjoints(go), strict=True
-            ):
+            for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
                 for column, index in zip(predictor.design.T, predictor.coefficient, strict=True):
                     scores[:, index] += _segment_sums(column * values, first)
             for row, channel in zip(ga, units.active, strict=True):
@@ -306,7 +305,10 @@ class Objective:
         out = self._evaluate(np.asarray(theta, float), moments=True)
         found = []
         for factor, mean, cov in zip(
-            self.factors(np.asarray(theta, float)), out["mean"], out["cov"], strict=True  # type: ignore[call-overload]
+            self.factors(np.asarray(theta, float)),
+            out["mean"],
+            out["cov"],
+            strict=True,  # type: ignore[call-overload]
         ):
             found.append((mean @ factor.T, np.einsum("ij,cjk,lk->cil", factor, cov, factor)))
         return found
