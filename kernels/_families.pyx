@@ -26,6 +26,15 @@ cdef extern from "glamm_families.h" nogil:
     void glamm_fill_tables()
     int glamm_runs(int isa)
     glamm_block_v1 glamm_find(const char *family, int link, int asymptotes, int isa)
+    double glamm_exp(double x)
+    double glamm_expm1(double x)
+    double glamm_log(double x)
+    double glamm_log1p(double x)
+    double glamm_erfcx(double x)
+    double glamm_lgamma(double x)
+    double glamm_digamma(double x)
+    double glamm_trigamma(double x)
+    double glamm_tetragamma(double x)
 
 
 LINKS = (
@@ -87,6 +96,48 @@ def capsule(str family, str link, options=None, *, str instructions=""):
     made = PyCapsule_New(<void *> block, GLAMM_BLOCK_V1, release)
     PyCapsule_SetContext(made, context)
     return made
+
+
+FUNCTIONS = (
+    "exp", "expm1", "log", "log1p", "erfcx", "lgamma", "digamma", "trigamma", "tetragamma",
+)
+
+
+def elementary(str name, x):
+    """Return a function of `FUNCTIONS` as the block functions compute it, shape (n,).
+
+    Parameters
+    ----------
+    name : str
+    x : array_like, shape (n,)
+    """
+    cdef const double[::1] values = np.ascontiguousarray(x, dtype=float)
+    result = np.empty(values.shape[0])
+    cdef double[::1] out = result
+    cdef Py_ssize_t k
+    cdef int which = FUNCTIONS.index(name)
+    cdef double v
+    for k in range(values.shape[0]):
+        v = values[k]
+        if which == 0:
+            out[k] = glamm_exp(v)
+        elif which == 1:
+            out[k] = glamm_expm1(v)
+        elif which == 2:
+            out[k] = glamm_log(v)
+        elif which == 3:
+            out[k] = glamm_log1p(v)
+        elif which == 4:
+            out[k] = glamm_erfcx(v)
+        elif which == 5:
+            out[k] = glamm_lgamma(v)
+        elif which == 6:
+            out[k] = glamm_digamma(v)
+        elif which == 7:
+            out[k] = glamm_trigamma(v)
+        else:
+            out[k] = glamm_tetragamma(v)
+    return result
 
 
 def call_block(block, y, nu, int order=0):

@@ -70,7 +70,7 @@ GLAMM_INLINE glamm_score glamm_score_probit(const int order, double x) {
 /* F(x) = 1 - exp(-exp(x)) */
 GLAMM_INLINE glamm_score glamm_score_cloglog(const int order, double x) {
     glamm_score s = {0};
-    const double e = glamm_exp(x);
+    const double e = glamm_exp(glamm_min(x, 680.0));              /* times a count it stays finite */
     const double c = glamm_min(e, 700.0);
     const double grown = glamm_expm1(c);                          /* F = grown / (1 + grown) */
     s.g = s.g1 = s.g2 = s.g3 = -e;
@@ -100,6 +100,37 @@ GLAMM_INLINE glamm_score glamm_score_at(const int link, const int order, double 
     }
 }
 
+/* The score of one trial with the outcome `yes`, 0 or 1: f .. f3 only. */
+GLAMM_INLINE glamm_score glamm_score_of(const int link, const int order, double x, double yes) {
+    glamm_score s = {0};
+    if (link == GLAMM_LOGIT) {
+        const double t = glamm_exp(-fabs(x)), z = yes > 0.0 ? x : -x;
+        const double high = 1.0 / (1.0 + t), p = x >= 0.0 ? high : t * high;
+        s.f = glamm_min(z, 0.0) - glamm_log1p_unit(t);
+        s.f1 = yes - p;
+        s.f2 = -t * high * high;
+        s.f3 = s.f2 * (1.0 - 2.0 * p);
+    } else if (link == GLAMM_PROBIT) {
+        const double a = fabs(x), z = yes > 0.0 ? x : -x, sign = yes > 0.0 ? 1.0 : -1.0;
+        const double scaled = glamm_erfcx(a * GLAMM_SQRT_HALF), half = 0.5 * a * a;
+        const double e = glamm_exp(-half), high = 1.0 - 0.5 * e * scaled;
+        s.f = glamm_log_positive(z < 0.0 ? 0.5 * scaled : high) - (z < 0.0 ? half : 0.0);
+        const double top = z < 0.0 ? GLAMM_SQRT_2_PI : GLAMM_INV_SQRT_2PI * e;
+        double f1, f2, f3;
+        glamm_mills(z, top / (z < 0.0 ? scaled : high), &f1, &f2, &f3);
+        s.f1 = sign * f1;
+        s.f2 = f2;
+        s.f3 = sign * f3;
+    } else {
+        const glamm_score b = glamm_score_at(link, order, x);
+        s.f = yes > 0.0 ? b.f : b.g;
+        s.f1 = yes > 0.0 ? b.f1 : b.g1;
+        s.f2 = yes > 0.0 ? b.f2 : b.g2;
+        s.f3 = yes > 0.0 ? b.f3 : b.g3;
+    }
+    return s;
+}
+
 /* log of the binomial coefficient. */
 static double glamm_log_choose(double trials, double successes) {
     const double failures = trials - successes;
@@ -111,27 +142,49 @@ static double glamm_log_choose(double trials, double successes) {
     return lgamma(trials + 1.0) - lgamma(successes + 1.0) - lgamma(failures + 1.0);
 }
 
-/* Successes, failures and log binomial coefficients of the positions of a tile. */
+/* Successes, failures and log binomial coefficients of the positions of a tile; f and c are left out
+ * where all trials are single. */
 typedef struct {
     double rows[3][GLAMM_BUFFER], flat[3][GLAMM_BUFFER];
     const double *s, *f, *c;
 } glamm_counts;
 
-GLAMM_INLINE void glamm_count(const glamm_tile *t, const double *y, ptrdiff_t ny, glamm_counts *to) {
-    double most = 1.0;
+GLAMM_INLINE int glamm_count(const glamm_tile *t, const double *y, ptrdiff_t ny, glamm_counts *to) {
+    const double *counts = y + t->row * ny;
+    double most = 1.0, least = 1.0;
     for (ptrdiff_t i = 0; i < t->rows; i++) {
-        const double s = y[(t->row + i) * ny], trials = y[(t->row + i) * ny + 1];
+        const double s = counts[i * ny], trials = counts[i * ny + 1];
         to->rows[0][i] = s;
         to->rows[1][i] = trials - s;
-        most = glamm_max(most, trials);
+        most = trials > most ? trials : most;
+        least = trials < least ? trials : least;
     }
-    for (ptrdiff_t i = 0; i < t->rows; i++)
-        to->rows[2][i] = most > 1.0
-                             ? glamm_log_choose(to->rows[0][i] + to->rows[1][i], to->rows[0][i])
-                             : 0.0;
     to->s = glamm_spread(t, to->rows[0], to->flat[0]);
+    return most == 1.0 && least == 1.0;
+}
+
+GLAMM_INLINE void glamm_count_rest(const glamm_tile *t, glamm_counts *to) {
+    for (ptrdiff_t i = 0; i < t->rows; i++)
+        to->rows[2][i] = glamm_log_choose(to->rows[0][i] + to->rows[1][i], to->rows[0][i]);
     to->f = glamm_spread(t, to->rows[1], to->flat[1]);
     to->c = glamm_spread(t, to->rows[2], to->flat[2]);
+}
+
+GLAMM_INLINE void glamm_single_body(const int order, const int link, ptrdiff_t length, const double *y,
+                                    const double *nu, double *const *out) {
+    double *ll = out[0], *d1 = order > 0 ? out[1] : 0, *d2 = order > 1 ? out[2] : 0;
+    double *d3 = order > 2 ? out[3] : 0;
+    GLAMM_LOOP
+    for (ptrdiff_t j = 0; j < length; j++) {
+        const glamm_score p = glamm_score_of(link, order, nu[j], y[j]);
+        ll[j] = glamm_density(p.f);
+        if (order > 0)
+            d1[j] = p.f1;
+        if (order > 1)
+            d2[j] = p.f2;
+        if (order > 2)
+            d3[j] = p.f3;
+    }
 }
 
 GLAMM_INLINE void glamm_binomial_body(const int order, const int link, ptrdiff_t length,
@@ -159,9 +212,13 @@ GLAMM_INLINE int glamm_binomial(const int link, GLAMM_PARAMETERS) {
     double buffer[GLAMM_BUFFER], *out[4] = {0};
     GLAMM_EACH_TILE(t, n, m) {
         const double *x = glamm_channel(&t, nu[0], node_stride[0], buffer);
-        glamm_count(&t, y, ny, &counts);
         glamm_outputs(&t, 1, order, ll, d1, d2, d3, out);
-        GLAMM_BY_ORDER(order, glamm_binomial_body, link, t.length, &counts, x, out)
+        if (glamm_count(&t, y, ny, &counts)) {
+            GLAMM_BY_ORDER(order, glamm_single_body, link, t.length, counts.s, x, out)
+        } else {
+            glamm_count_rest(&t, &counts);
+            GLAMM_BY_ORDER(order, glamm_binomial_body, link, t.length, &counts, x, out)
+        }
     }
     (void)user;
     return 0;

@@ -16,22 +16,21 @@ GLAMM_INLINE void glamm_step_body(const int order, const int link, double step, 
     for (ptrdiff_t j = 0; j < length; j++) {
         const double x = threshold[j] - nu[j];
         const glamm_score s = glamm_score_at(link, order, x);
-        const int stays = code[j] == step, passes = code[j] > step;
-        const double v = stays ? s.f : s.g;
-        ll[j] += stays || passes ? v : 0.0;
+        const double stays = code[j] == step ? 1.0 : 0.0, passes = code[j] > step ? 1.0 : 0.0;
+        ll[j] += stays * s.f + passes * s.g;
         if (order > 0) {
-            const double v1 = stays ? s.f1 : passes ? s.g1 : 0.0;
+            const double v1 = stays * s.f1 + passes * s.g1;
             d1[0][j] -= v1;
             d1[1][j] = v1;
         }
         if (order > 1) {
-            const double v2 = stays ? s.f2 : passes ? s.g2 : 0.0;
+            const double v2 = stays * s.f2 + passes * s.g2;
             d2[0][j] += v2;
             d2[1][j] = -v2;
             d2[2][j] = v2;
         }
         if (order > 2) {
-            const double v3 = stays ? s.f3 : passes ? s.g3 : 0.0;
+            const double v3 = stays * s.f3 + passes * s.g3;
             d3[0][j] -= v3;
             d3[1][j] = d3[2][j] = v3;
             d3[3][j] = d3[4][j] = d3[5][j] = -v3;
@@ -58,7 +57,7 @@ GLAMM_INLINE int glamm_sequential(const int link, GLAMM_PARAMETERS) {
         for (ptrdiff_t k = 1; k < K; k++) {
             const double *threshold = glamm_channel(&t, nu[k], node_stride[k], flat[2]);
             const ptrdiff_t own = k * K - k * (k - 1) / 2;      /* pair (k, k); pair (0, k) is k */
-            double *e1[2], *e2[3], *e3[7];
+            double *e1[2] = {0}, *e2[3] = {0}, *e3[7] = {0};
             if (order > 0) {
                 e1[0] = d1[0] + t.start;
                 e1[1] = d1[k] + t.start;
@@ -89,7 +88,7 @@ GLAMM_INLINE int glamm_sequential(const int link, GLAMM_PARAMETERS) {
 
 /* ------------------------------------------------ multinomial logit */
 
-/* Probabilities of channel k's category times the total in `p`, scaled by the largest predictor. */
+/* The channels stand for the odds of categories 1 .. K against category 0. */
 GLAMM_INLINE int glamm_multinomial(GLAMM_PARAMETERS) {
     const int order = glamm_order(d1, d2, d3);
     double rows[GLAMM_BUFFER], flat[2][GLAMM_BUFFER];

@@ -2,6 +2,14 @@
 #ifndef GLAMM_FAMILIES_H
 #define GLAMM_FAMILIES_H
 
+#include "glamm_math.h"
+
+/* Threading jumps through the clamps of exp would split its callers into cases, each computed in full. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("no-thread-jumps")
+#endif
+
 #include "glamm_binary.h"
 #include "glamm_choices.h"
 #include "glamm_general.h"
@@ -21,6 +29,10 @@
 #include "glamm_instances.h"
 #undef GLAMM_ISA
 #undef GLAMM_TARGET
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
 #endif
 
 /* Whether the instruction set `isa` (0 plain, 1 AVX2 with FMA) is compiled and runs here. */

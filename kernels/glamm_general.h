@@ -254,6 +254,7 @@ GLAMM_INLINE int glamm_general_block(const int family, const glamm_general *with
         const double *x = glamm_channel(&t, nu[0], node_stride[0], channel);
         if (family == GLAMM_BINOMIAL || slopes) {
             glamm_count(&t, y, ny, &counts);
+            glamm_count_rest(&t, &counts);
             in.y[0] = counts.s;
             in.y[1] = counts.f;
             in.y[2] = counts.c;

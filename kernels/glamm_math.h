@@ -57,8 +57,9 @@ GLAMM_INLINE double glamm_clip(double x, double low, double high) {
 /* NaN and +inf become -inf: what a log density is where it cannot be computed. */
 GLAMM_INLINE double glamm_density(double x) { return x < INFINITY ? x : -INFINITY; }
 
-/* Infinite and NaN derivatives (only met where the density is -inf, or by overflow) become 0. */
-GLAMM_INLINE double glamm_finite(double x) { return fabs(x) < INFINITY ? x : 0.0; }
+/* Derivatives that are NaN or huge (only met where the density is -inf or about to be) become 0; there is
+ * room left to multiply by small numbers. */
+GLAMM_INLINE double glamm_finite(double x) { return fabs(x) < 1e300 ? x : 0.0; }
 
 /* exp(x) = 2^n (1 + p) with p = expm1 of the reduced argument; `bits` is n << 52. */
 #define GLAMM_SHIFT 6755399441055744.0                            /* 1.5 * 2^52 */

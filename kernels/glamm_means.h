@@ -21,19 +21,19 @@ GLAMM_INLINE void glamm_gaussian_body(const int order, ptrdiff_t length, const d
         const double zt = z * inverse[j], z2 = z * z;
         ll[j] = glamm_density(-0.5 * z2 - s[j] - GLAMM_HALF_LOG_2PI);
         if (order > 0) {
-            d_n[j] = zt;
-            d_s[j] = z2 - 1.0;
+            d_n[j] = glamm_finite(zt);
+            d_s[j] = glamm_finite(z2 - 1.0);
         }
         if (order > 1) {
-            d_nn[j] = -t;
-            d_ns[j] = -2.0 * zt;
-            d_ss[j] = -2.0 * z2;
+            d_nn[j] = -glamm_finite(t);
+            d_ns[j] = -2.0 * glamm_finite(zt);
+            d_ss[j] = -2.0 * glamm_finite(z2);
         }
         if (order > 2) { /* pairs (n n), (n s), (s s), each in n and s */
             d3[0][j] = 0.0;
-            d3[1][j] = d3[2][j] = 2.0 * t;
-            d3[3][j] = d3[4][j] = 4.0 * zt;
-            d3[5][j] = 4.0 * z2;
+            d3[1][j] = d3[2][j] = 2.0 * glamm_finite(t);
+            d3[3][j] = d3[4][j] = 4.0 * glamm_finite(zt);
+            d3[5][j] = 4.0 * glamm_finite(z2);
         }
     }
 }
@@ -50,7 +50,7 @@ GLAMM_INLINE int glamm_gaussian(GLAMM_PARAMETERS) {
         const ptrdiff_t count = by_row ? t.rows : t.length;
         GLAMM_LOOP
         for (ptrdiff_t j = 0; j < count; j++)
-            rows[1][j] = glamm_exp(-scale[j]);
+            rows[1][j] = glamm_exp(glamm_min(-scale[j], 350.0)); /* its square is finite */
         if (by_row)
             inverse = glamm_spread(&t, rows[1], flat[3]);
         glamm_outputs(&t, 2, order, ll, d1, d2, d3, out);

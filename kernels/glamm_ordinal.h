@@ -15,26 +15,23 @@ typedef struct {
     double ll, p[9];
 } glamm_interval;
 
+/* In all of these `lo` and `hi` are 1 where the interval has a lower and an upper end, else 0; then that
+ * end is 0, and the width w is 1 unless there are both. Masks by multiplication, not by branches. */
+
 /* log(F(b) - F(a)) = log(1 - exp(-w)) - log(1 + exp(a)) - log(1 + exp(-b)) */
-GLAMM_INLINE glamm_interval glamm_interval_logit(const int order, double a, double b, double w,
-                                                 int has_low, int has_high) {
+GLAMM_INLINE glamm_interval glamm_interval_logit(const int order, double a, double b, double w, double lo,
+                                                 double hi) {
     glamm_interval o = {0};
-    const double t_low = glamm_exp(-fabs(a)), t_high = glamm_exp(-fabs(b));
-    const double ta = has_low ? t_low : 0.0, tb = has_high ? t_high : 0.0;
-    const int inner = has_low && has_high;
+    const double ta = lo * glamm_exp(-fabs(a)), tb = hi * glamm_exp(-fabs(b)), inner = lo * hi;
     const double grown = glamm_expm1(w);
-    const double share = grown / (1.0 + grown);
-    const double wide = inner ? share : 1.0;
     const double ua = 1.0 / (1.0 + ta), ub = 1.0 / (1.0 + tb);
-    const double positive = glamm_max(a, 0.0), negative = glamm_min(b, 0.0); /* 0 without that end */
-    o.ll = glamm_log(wide * (ua * ub)) - positive + negative;
+    const double wide = inner * (grown / (1.0 + grown)) + (1.0 - inner);
+    o.ll = glamm_log(wide * (ua * ub)) - glamm_max(a, 0.0) + glamm_min(b, 0.0);
     if (order == 0)
         return o;
-    const double up = a >= 0.0 ? ua : ta * ua, down = b >= 0.0 ? tb * ub : ub;
-    const double fa = has_low ? up : 0.0;                         /* F(a) */
-    const double gb = has_high ? down : 0.0;                      /* 1 - F(b) */
-    const double odds = 1.0 / grown;
-    const double e = inner ? odds : 0.0;
+    const double fa = lo * (a >= 0.0 ? ua : ta * ua);             /* F(a) */
+    const double gb = hi * (b >= 0.0 ? tb * ub : ub);             /* 1 - F(b) */
+    const double e = inner / grown;
     o.p[0] = gb - fa;
     o.p[1] = e + gb;
     const double a2 = -ta * ua * ua, b2 = -tb * ub * ub, w2 = e * (1.0 + e);
@@ -48,126 +45,128 @@ GLAMM_INLINE glamm_interval glamm_interval_logit(const int order, double a, doub
     return o;
 }
 
-/* The interval is reflected to lie mostly below 0 and measured by erfcx; see Cody (1969) for erfcx. */
-GLAMM_INLINE glamm_interval glamm_interval_probit(const int order, double a, double b, double w,
-                                                  int has_low, int has_high) {
+/* The interval is mirrored to lie mostly below 0 and measured by erfcx. Ends that are not there lie far
+ * out. A narrow one is the density at its middle c times w, and two more terms of the series in w. */
+GLAMM_INLINE glamm_interval glamm_interval_probit(const int order, double a, double b, double w, double lo,
+                                                  double hi) {
     glamm_interval o = {0};
-    const int inner = has_low && has_high;
-    const int mirror = has_high ? (has_low && a + b > 0.0) : 1;
-    const double low = mirror ? (has_high ? -b : -1e6) : (has_low ? a : -1e6);
-    const double high = mirror ? -a : b;
+    const double inner = lo * hi;
+    const double from = a - (1.0 - lo) * 1e6, to = b + (1.0 - hi) * 1e6;
+    const int mirror = inner * (a + b) + (1.0 - inner) * (1.0 - 2.0 * hi) > 0.0;
+    const double low = mirror ? -to : from, high = mirror ? -from : to;
     const double scaled_low = glamm_erfcx(fabs(low) * GLAMM_SQRT_HALF);
     const double scaled_high = glamm_erfcx(fabs(high) * GLAMM_SQRT_HALF);
-    const int deep = high <= 0.0;
-    const double e_low = glamm_exp(deep ? -0.5 * (low - high) * (low + high) : -0.5 * low * low);
-    const double e_high = deep ? 1.0 : glamm_exp(-0.5 * high * high);
-    const double q = deep ? 0.5 * (scaled_high - e_low * scaled_low)
-                          : 1.0 - 0.5 * (e_high * scaled_high + e_low * scaled_low);
-    /* a narrow interval: the density at its middle and two more terms in w */
-    const double c = a + 0.5 * w, c2 = c * c, w2 = w * w;
-    const int narrow = inner && w * glamm_max(1.0, fabs(c)) < 1e-2;
+    /* densities at the ends over exp(base), base = -high^2 / 2 below 0 and 0 above */
+    const double base = high <= 0.0 ? -0.5 * high * high : 0.0;
+    const double e_low = glamm_exp(-0.5 * low * low - base), e_high = glamm_exp(-0.5 * high * high - base);
+    const double below = 0.5 * (e_low * scaled_low), beside = 0.5 * (e_high * scaled_high);
+    const double q = high <= 0.0 ? beside - below : 1.0 - (beside + below);
+    const double c = a + 0.5 * w, c2 = c * c;
+    const int narrow = w * glamm_max(1.0, fabs(c)) < 1e-2;
+    const double wn = narrow ? w : 1.0, w2 = wn * wn, inv = 1.0 / wn;
     const double k = c2 - 1.0, k4 = 2.0 - c2 * (4.0 + c2);
-    const double near = glamm_log_positive(narrow ? w : 1.0) - 0.5 * c2 - GLAMM_HALF_LOG_2PI
-                        + w2 * (k / 24 + w2 * k4 / 2880);
-    const double far = (deep ? -0.5 * high * high : 0.0) + glamm_log(narrow ? 1.0 : q);
-    o.ll = narrow ? near : far;
+    const double near = w2 * (k / 24 + w2 * k4 / 2880) - 0.5 * c2 - GLAMM_HALF_LOG_2PI;
+    o.ll = glamm_log(narrow ? wn : q) + (narrow ? near : base);
     if (order == 0)
         return o;
     const double v = GLAMM_INV_SQRT_2PI / q;
-    const double fb = has_high ? (mirror ? e_low : e_high) * v : 0.0;
-    const double fa = has_low ? (mirror ? e_high : e_low) * v : 0.0;
-    const double inv = 1.0 / (narrow ? w : 1.0);
+    const double fb = hi * v * (mirror ? e_low : e_high), fa = lo * v * (mirror ? e_high : e_low);
     const double k1 = -c * (8.0 + 4.0 * c2), k2 = -8.0 - 12.0 * c2, k3 = -24.0 * c;
     const double pc = -c * (1.0 - w2 / 12) + w2 * w2 * k1 / 2880;
     const double far_a = fb - fa;
+    const double near_w = inv + wn * (k / 12 + w2 * k4 / 720) + 0.5 * pc;
     o.p[0] = narrow ? pc : far_a;
-    o.p[1] = narrow ? inv + w * (k / 12 + w2 * k4 / 720) + 0.5 * pc : fb;
+    o.p[1] = narrow ? near_w : fb;
+    if (order == 1)
+        return o;
     const double sa = -a - far_a, sb = -b - far_a;
-    const double pcc = w2 / 12 - 1.0 + w2 * w2 * k2 / 2880, pcw = w * (c / 6 + w2 * k1 / 720);
+    const double pcc = w2 / 12 - 1.0 + w2 * w2 * k2 / 2880, pcw = wn * (c / 6 + w2 * k1 / 720);
     const double far_aa = fb * sb - fa * sa, far_aw = fb * sb, far_ww = -fb * (b + fb);
+    const double near_ww = k / 12 - inv * inv + w2 * k4 / 240 + pcw + 0.25 * pcc;
     o.p[2] = narrow ? pcc : far_aa;
     o.p[3] = narrow ? pcw + 0.5 * pcc : far_aw;
-    o.p[4] = narrow ? -inv * inv + k / 12 + w2 * k4 / 240 + pcw + 0.25 * pcc : far_ww;
-    const double pccc = w2 * w2 * k3 / 2880, pccw = w * (1.0 / 6 + w2 * k2 / 720);
-    const double pcww = c / 6 + w2 * k1 / 240, pwww = 2.0 * inv * inv * inv + w * k4 / 120;
-    o.p[5] = narrow ? pccc : -fb * (sb * b + 1.0) + fa * (sa * a + 1.0) - 2.0 * far_a * far_aa;
-    o.p[6] = narrow ? pccw + 0.5 * pccc : fb * (sb * sb - 1.0 - far_aa);
-    o.p[7] = narrow ? pcww + pccw + 0.25 * pccc : -far_aw * (b + fb) - fb * (1.0 + far_aw);
-    o.p[8] = narrow ? pwww + 1.5 * pcww + 0.75 * pccw + 0.125 * pccc
-                    : -far_ww * (b + 2.0 * fb) - fb;
+    o.p[4] = narrow ? near_ww : far_ww;
+    if (order == 2)
+        return o;
+    const double pccc = w2 * w2 * k3 / 2880, pccw = wn * (1.0 / 6 + w2 * k2 / 720);
+    const double pcww = c / 6 + w2 * k1 / 240, pwww = 2.0 * inv * inv * inv + wn * k4 / 120;
+    const double far_aaa = fa * (sa * a + 1.0) - fb * (sb * b + 1.0) - 2.0 * far_a * far_aa;
+    const double far_aaw = fb * (sb * sb - 1.0 - far_aa);
+    const double far_aww = -far_aw * (b + fb) - fb * (1.0 + far_aw);
+    const double far_www = -far_ww * (b + 2.0 * fb) - fb;
+    const double near_aww = pcww + pccw + 0.25 * pccc;
+    const double near_www = pwww + 1.5 * pcww + 0.75 * pccw + 0.125 * pccc;
+    o.p[5] = narrow ? pccc : far_aaa;
+    o.p[6] = narrow ? pccw + 0.5 * pccc : far_aaw;
+    o.p[7] = narrow ? near_aww : far_aww;
+    o.p[8] = narrow ? near_www : far_www;
     return o;
 }
 
-/* log(exp(-u) - exp(-v)), u = exp(a), v = exp(b): -u + log(1 - exp(-d)), d = v - u. */
-GLAMM_INLINE glamm_interval glamm_interval_cloglog(const int order, double a, double b, double w,
-                                                   int has_low, int has_high) {
+/* log(exp(-u) - exp(-v)), u = exp(a), v = exp(b): -u + log(1 - exp(-d)), d = v - u = v (1 - exp(-w)). */
+GLAMM_INLINE glamm_interval glamm_interval_cloglog(const int order, double a, double b, double w, double lo,
+                                                   double hi) {
     glamm_interval o = {0};
-    const double u = has_low ? glamm_exp(a) : 0.0;
-    const double v = has_high ? glamm_exp(b) : 0.0;
-    const double part = has_low ? -glamm_expm1(-w) : 1.0;         /* d / v */
-    const double d = glamm_clip(v * part, 0.0, 700.0);
+    const double u = lo * glamm_exp(a), v = hi * glamm_exp(b);
+    const double part = (1.0 - lo) - lo * glamm_expm1(-w);        /* d / v */
+    const double d = glamm_min(v * part, 700.0);
     const double grown = glamm_expm1(d);
-    const double from_log = b + glamm_log(part) - 0.5 * d;
-    const double far = glamm_log(grown / (1.0 + grown));
-    o.ll = has_high ? (d < 1e-8 ? from_log : far) - u : -u;
+    /* log(1 - exp(-d)), where d is tiny by its logarithm */
+    const int tiny = d < 1e-8;
+    const double measure = tiny ? part : grown / (1.0 + grown);
+    o.ll = hi * (glamm_log(measure) + (tiny ? b - 0.5 * d : 0.0)) - u;
     if (order == 0)
         return o;
-    const double e = d < 700.0 && has_high ? 1.0 / grown : 0.0;
-    /* d e = d / expm1(d), v e the same scaled, and h = 1 - d (1 + e) */
-    const double de = d < 1e-290 ? 1.0 : d * e;
-    const double ratio = 1.0 / part;
-    const double ve = has_high && d < 700.0 ? de * ratio : 0.0;
-    const double vd = has_high ? ratio : 0.0;
-    const double dde = has_high && d < 700.0 ? de : 0.0;
-    const double h = glamm_decay(d, dde);
-    o.p[0] = dde - u;
+    const double quotient = d / grown;
+    const double small = d < 1e-290 ? 1.0 : quotient;             /* d / expm1(d) */
+    const double r = hi * (d < 700.0 ? small : 0.0), scale = hi / part, ve = r * scale;
+    o.p[0] = r - u;
     o.p[1] = ve;
-    const double curve = dde * h, slope = ve * h;
-    /* v (1 + e) = (1 - h) v / d */
-    const double one = 1.0 - (1.0 - h) * vd;
+    if (order == 1)
+        return o;
+    /* h = 1 - d / (1 - exp(-d)): r' = r h along log d, and v / d is constant along a */
+    const double h = glamm_decay(d, r), curve = r * h;
+    const double one = 1.0 - (1.0 - h) * scale;                   /* derivative of log(ve) along w */
     o.p[2] = curve - u;
-    o.p[3] = slope;
+    o.p[3] = ve * h;
     o.p[4] = ve * one;
-    /* along a: d' = d, (de)' = de h, h' = -d - de h; along w at fixed a: d' = v */
-    const double ha = -d - curve;
-    o.p[5] = curve * h + dde * ha - u;
-    o.p[6] = slope * h + ve * ha;
-    const double hw = ha * vd;
-    o.p[7] = ve * one * h + ve * hw;
-    /* one' along w: -(v (1 + e))' with (ve)' = ve one */
-    const double v_safe = glamm_min(v, 1e150);
-    o.p[8] = ve * one * one - ve * (v_safe + ve * one);
+    if (order == 2)
+        return o;
+    const double h1 = -d - curve;                                 /* h' along log d */
+    o.p[5] = curve * h + r * h1 - u;
+    o.p[6] = ve * (h * h + h1);
+    o.p[7] = ve * (one * h + h1 * scale);
+    o.p[8] = ve * (one * one - glamm_min(v, 1e150) - ve * one);
     return o;
 }
 
-/* The mirror image: F(b) - F(a) of loglog is that of cloglog from -b to -a. */
-GLAMM_INLINE glamm_interval glamm_interval_loglog(const int order, double a, double b, double w,
-                                                  int has_low, int has_high) {
-    /* the lowest category becomes the highest and has w = 0, a = -b there */
-    const double base = has_high ? -b : 0.0, width = has_high ? (has_low ? w : 0.0) : -a;
-    const glamm_interval c = glamm_interval_cloglog(order, base, -a, width, has_high, has_low);
-    glamm_interval o = c;
-    const double *p = c.p;
-    const int inner = has_low && has_high;
-    o.p[0] = -p[0];
-    o.p[2] = p[2];
-    o.p[5] = -p[5];
-    o.p[1] = inner ? p[1] - p[0] : has_high ? -p[0] : 0.0;
-    o.p[3] = inner ? p[2] - p[3] : has_high ? p[2] : 0.0;
-    o.p[4] = inner ? p[4] - 2.0 * p[3] + p[2] : has_high ? p[2] : 0.0;
-    o.p[6] = inner ? p[6] - p[5] : has_high ? -p[5] : 0.0;
-    o.p[7] = inner ? 2.0 * p[6] - p[7] - p[5] : has_high ? -p[5] : 0.0;
-    o.p[8] = inner ? p[8] - 3.0 * p[7] + 3.0 * p[6] - p[5] : has_high ? -p[5] : 0.0;
+/* The mirror image: F(b) - F(a) of loglog is that of cloglog from -b to -a. In the lowest category, the
+ * highest of the mirror image, derivatives along w are those along a. */
+GLAMM_INLINE glamm_interval glamm_interval_loglog(const int order, double a, double b, double w, double lo,
+                                                  double hi) {
+    glamm_interval o = glamm_interval_cloglog(order, -b, -a, w, hi, lo);
+    const double inner = lo * hi;
+    const double p1 = inner * o.p[1], p3 = inner * o.p[3], p4 = inner * o.p[4];
+    const double p6 = inner * o.p[6], p7 = inner * o.p[7], p8 = inner * o.p[8];
+    const double a1 = hi * o.p[0], a2 = hi * o.p[2], a3 = hi * o.p[5];
+    o.p[0] = -o.p[0];
+    o.p[1] = p1 - a1;
+    o.p[3] = a2 - p3;
+    o.p[4] = p4 - 2.0 * p3 + a2;
+    o.p[5] = -o.p[5];
+    o.p[6] = p6 - a3;
+    o.p[7] = 2.0 * p6 - p7 - a3;
+    o.p[8] = p8 - 3.0 * p7 + 3.0 * p6 - a3;
     return o;
 }
 
-GLAMM_INLINE glamm_interval glamm_interval_at(const int link, const int order, double a, double b,
-                                              double w, int has_low, int has_high) {
+GLAMM_INLINE glamm_interval glamm_interval_at(const int link, const int order, double a, double b, double w,
+                                              double lo, double hi) {
     switch (link) {
-    case GLAMM_PROBIT: return glamm_interval_probit(order, a, b, w, has_low, has_high);
-    case GLAMM_CLOGLOG: return glamm_interval_cloglog(order, a, b, w, has_low, has_high);
-    case GLAMM_LOGLOG: return glamm_interval_loglog(order, a, b, w, has_low, has_high);
-    default: return glamm_interval_logit(order, a, b, w, has_low, has_high);
+    case GLAMM_PROBIT: return glamm_interval_probit(order, a, b, w, lo, hi);
+    case GLAMM_CLOGLOG: return glamm_interval_cloglog(order, a, b, w, lo, hi);
+    case GLAMM_LOGLOG: return glamm_interval_loglog(order, a, b, w, lo, hi);
+    default: return glamm_interval_logit(order, a, b, w, lo, hi);
     }
 }
 
@@ -182,38 +181,35 @@ GLAMM_INLINE void glamm_ordinal_body(const int order, const int link, ptrdiff_t 
                                      double *ll, glamm_ordinal_work *work) {
     GLAMM_LOOP
     for (ptrdiff_t j = 0; j < length; j++) {
-        const double t = inverse[j], x = nu[j], from = lower[j], to = upper[j];
-        const int has_low = code[j] > 0.0, has_high = code[j] < last[j];
-        const double low = (from - x) * t, high = (to - x) * t, between = (to - from) * t;
-        const double a = has_low ? low : 0.0, b = has_high ? high : 0.0;
-        const double width = has_high ? between : 0.0;
-        const double w = has_low ? width : b;
-        const int good = !(has_low && has_high && !(w > 0.0));
-        const glamm_interval o = glamm_interval_at(link, order, a, b, w, has_low, has_high);
-        ll[j] = good ? glamm_density(o.ll) : -INFINITY;
+        const double t = inverse[j], x = nu[j], lowest = code[j], highest = last[j];
+        const double lo = lowest > 0.0 ? 1.0 : 0.0, hi = lowest < highest ? 1.0 : 0.0, inner = lo * hi;
+        const double a = lo * ((lower[j] - x) * t), b = hi * ((upper[j] - x) * t);
+        const double width = inner * ((upper[j] - lower[j]) * t), w = width + (1.0 - inner);
+        const double good = w > 0.0 ? 1.0 : 0.0;
+        const glamm_interval o = glamm_interval_at(link, order, a, b, w, lo, hi);
+        ll[j] = w > 0.0 ? glamm_density(o.ll) : -INFINITY;
         if (order > 0) {
-            const double t_low = has_low ? t : 0.0;
             work->along[0][0][j] = -t;
             work->along[0][1][j] = 0.0;
-            work->along[1][0][j] = t_low;
-            work->along[1][1][j] = -t_low;
+            work->along[1][0][j] = lo * t;
+            work->along[1][1][j] = -lo * t;
             work->along[2][0][j] = 0.0;
-            work->along[2][1][j] = has_high ? t : 0.0;
+            work->along[2][1][j] = hi * t;
             work->along[3][0][j] = a;
-            work->along[3][1][j] = w;
-            work->p[0][j] = good ? glamm_finite(o.p[0]) : 0.0;
-            work->p[1][j] = good ? glamm_finite(o.p[1]) : 0.0;
+            work->along[3][1][j] = width + (1.0 - lo) * b;
+            work->p[0][j] = glamm_finite(good * o.p[0]);
+            work->p[1][j] = glamm_finite(good * o.p[1]);
         }
         if (order > 1) {
-            work->p[2][j] = good ? glamm_finite(o.p[2]) : 0.0;
-            work->p[3][j] = good ? glamm_finite(o.p[3]) : 0.0;
-            work->p[4][j] = good ? glamm_finite(o.p[4]) : 0.0;
+            work->p[2][j] = glamm_finite(good * o.p[2]);
+            work->p[3][j] = glamm_finite(good * o.p[3]);
+            work->p[4][j] = glamm_finite(good * o.p[4]);
         }
         if (order > 2) {
-            work->p[5][j] = good ? glamm_finite(o.p[5]) : 0.0;
-            work->p[6][j] = good ? glamm_finite(o.p[6]) : 0.0;
-            work->p[7][j] = good ? glamm_finite(o.p[7]) : 0.0;
-            work->p[8][j] = good ? glamm_finite(o.p[8]) : 0.0;
+            work->p[5][j] = glamm_finite(good * o.p[5]);
+            work->p[6][j] = glamm_finite(good * o.p[6]);
+            work->p[7][j] = glamm_finite(good * o.p[7]);
+            work->p[8][j] = glamm_finite(good * o.p[8]);
         }
     }
 }
@@ -231,7 +227,7 @@ GLAMM_INLINE void glamm_ordinal_chain(int order, ptrdiff_t length, const glamm_o
         double *to = out[1 + k];
         GLAMM_LOOP
         for (ptrdiff_t j = 0; j < length; j++)
-            to[j] = sign * (x1[j] * p[0][j] + x2[j] * p[1][j]);
+            to[j] = glamm_finite(sign * (x1[j] * p[0][j] + x2[j] * p[1][j]));
     }
     if (order < 2)
         return;
@@ -246,7 +242,7 @@ GLAMM_INLINE void glamm_ordinal_chain(int order, ptrdiff_t length, const glamm_o
             for (ptrdiff_t j = 0; j < length; j++) {
                 const double both = x1[j] * (y1[j] * p[2][j] + y2[j] * p[3][j])
                                     + x2[j] * (y1[j] * p[3][j] + y2[j] * p[4][j]);
-                to[j] = sign * both + linear * (x1[j] * p[0][j] + x2[j] * p[1][j]);
+                to[j] = glamm_finite(sign * both + linear * (x1[j] * p[0][j] + x2[j] * p[1][j]));
             }
             for (int c = 0; order > 2 && c < 4; c++) {
                 const int scales = (k == 3) + (l == 3) + (c == 3);
@@ -264,10 +260,11 @@ GLAMM_INLINE void glamm_ordinal_chain(int order, ptrdiff_t length, const glamm_o
                     const double t11 = c1[j] * p[5][j] + c2[j] * p[6][j];
                     const double t12 = c1[j] * p[6][j] + c2[j] * p[7][j];
                     const double t22 = c1[j] * p[7][j] + c2[j] * p[8][j];
-                    d3[j] = a1[j] * (b1[j] * (third * t11 + second * p[2][j])
-                                     + b2[j] * (third * t12 + second * p[3][j]) + first * p[0][j])
-                            + a2[j] * (b1[j] * (third * t12 + second * p[3][j])
-                                       + b2[j] * (third * t22 + second * p[4][j]) + first * p[1][j]);
+                    const double along = b1[j] * (third * t11 + second * p[2][j])
+                                         + b2[j] * (third * t12 + second * p[3][j]) + first * p[0][j];
+                    const double across = b1[j] * (third * t12 + second * p[3][j])
+                                          + b2[j] * (third * t22 + second * p[4][j]) + first * p[1][j];
+                    d3[j] = glamm_finite(a1[j] * along + a2[j] * across);
                 }
             }
         }
