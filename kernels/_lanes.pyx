@@ -56,6 +56,8 @@ cdef class Lanes:
     cdef readonly int last_sweeps
 
     def __init__(self, y, of_cluster, weight, cumulant, constant):
+        self.pool, self.pool_size = None, 0
+        self.tolerance, self.max_sweeps = 1e-9, 200
         self.y = np.ascontiguousarray(y, dtype=np.float64)
         self.first = np.ascontiguousarray(of_cluster, dtype=np.intp)
         sizes = np.diff(of_cluster)
@@ -70,8 +72,15 @@ cdef class Lanes:
         self.function = glamm_lanes_choose(kind)
         totals = np.concatenate(([0.0], np.cumsum(constant)))
         self.constant = totals[of_cluster[1:]] - totals[of_cluster[:-1]]
-        self.pool, self.pool_size = None, 0
-        self.tolerance, self.max_sweeps = 1e-9, 200
+
+    def fork(self):
+        """Return an engine of the same data, for another rule."""
+        cdef Lanes other = Lanes.__new__(Lanes)
+        other.y, other.first, other.order, other.weight = self.y, self.first, self.order, self.weight
+        other.clusters, other.largest, other.constant = self.clusters, self.largest, self.constant
+        other.pool, other.pool_size, other.function = self.pool, self.pool_size, self.function
+        other.tolerance, other.max_sweeps = self.tolerance, self.max_sweeps
+        return other
 
     def set_rule(self, rules):
         """Set the nodes: one pair of nodes (M, 1) and log weights (M) plus z'z / 2."""

@@ -60,6 +60,8 @@ def _column_codes(field: Field, store: Store, rows: Rows, factor: GroupFactor) -
         codes, distinct = _number_codes(values.astype(np.int64))
         return codes, [("False", "True")[i] for i in distinct]
     codes, distinct = _number_codes(values)
+    if distinct.dtype.kind == "i":
+        return codes, distinct.tolist()
     return codes, [_plain(value) for value in distinct.tolist()]
 
 

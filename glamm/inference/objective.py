@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
 from glamm.inference.rules import product_rule
+from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
 from glamm.kernels._lanes import Lanes
 
@@ -64,9 +66,11 @@ class _Units:
         for row, channel in zip(a, self.active, strict=True):
             for rows, predictor in self._sources(int(channel)):
                 for loading in predictor.loadings:
-                    factor = factors[loading.level]
-                    columns = slice(self.starts[loading.level], self.starts[loading.level] + len(factor))
-                    row[rows, columns] += loading.design[rows] @ factor[loading.latent]
+                    start, factor = self.starts[loading.level], factors[loading.level]
+                    for column, latent in zip(loading.design.T, loading.latent, strict=True):
+                        # row `latent` of a lower triangle ends at its diagonal
+                        for k in range(latent + 1):
+                            row[rows, start + k] += column[rows] * factor[latent, k]
         return a
 
     def _sources(self, channel: int) -> list[tuple[slice | Index, PredictorPlan]]:
@@ -186,9 +190,10 @@ class Objective:
             return None
         if units.channels != 1 or len(units.active) != 1 or not response.family.cumulant():
             return None
-        y, cumulant = response.encoded.y, response.family.cumulant()
-        at_zero = response.family.block(y, [np.zeros((1, units.n))])[0][0][0]
-        constant = at_zero + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
+        y, cumulant, kernel = response.encoded.y, response.family.cumulant(), response.family.kernel()
+        zero = np.zeros((1, units.n))
+        at_zero = response.family.block(y, zero)[0][0] if kernel is None else evaluate(kernel, y, zero)[0]
+        constant = np.ravel(at_zero) + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
         first = np.searchsorted(response.cluster, np.arange(level.clusters + 1)).astype(np.intp)
         return Lanes(y, first, level.weight, cumulant, constant)
 
@@ -202,8 +207,10 @@ class Objective:
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
         """Return an objective of the same plan with another rule, its modes started from the present."""
-        other = Objective(self.plan, points, self._threads)
+        other = copy(self)
+        other._engine = self._engine.fork()
         other._accepted = other._trial = [mode.copy() for mode in self._accepted]
+        other._set_points(points)
         return other
 
     @property
@@ -247,8 +254,9 @@ class Objective:
         return np.asarray(self._evaluate(np.asarray(theta, float))["loglik"])
 
     def _total(self, loglik: Array) -> float:
-        used = self._weight > 0.0
-        return float(np.dot(self._weight[used], loglik[used]))
+        # NumPy's own sum is the same whatever number of threads a BLAS would use
+        weighted = np.where(self._weight > 0.0, self._weight * loglik, 0.0)
+        return float(weighted.sum())
 
     def value(self, theta: Array) -> float:
         """Return the log-likelihood; -inf where it cannot be computed."""
