@@ -157,7 +157,9 @@ def read(text: str, store: Store, span: Span | None = None) -> Expression:
         if column in store and not called:
             columns[column] = None
             continue
-        problem = store.no_column(column, span) if name in aliases else _unknown(name, called, store, span)
+        # a function's name on its own is meant as a column: `y ~ log`
+        meant_as_column = name in aliases or isinstance(tree.body, ast.Name)
+        problem = store.no_column(column, span) if meant_as_column else _unknown(name, called, store, span)
         if problem is not None:
             unknown[column] = problem
     plain = next(iter(columns), None) if isinstance(tree.body, ast.Name) and not unknown else None

@@ -108,7 +108,10 @@ class Store:
 
     def label(self, row: int) -> str:
         """Return what to call a row in a message: its index label, or its position from 0."""
-        return f"row {row}" if self._index is None else f"row {self._index[row]!r}"
+        if self._index is None:
+            return f"row {row}"
+        name = self._index[row]
+        return f"row {name.item() if isinstance(name, np.generic) else name!r}"
 
     def name_row(self, position: int, rows: np.ndarray | None) -> str:
         """Return what to call the row at `position` of the selection `rows` of the data."""

@@ -13,7 +13,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from glamm.errors import Problem
-from glamm.grammar.ast import Binary, Call, Expr, Index, Inline, Name, Number, Python, Random, Text, Unary
+from glamm.grammar.ast import (
+    Binary,
+    Call,
+    Expr,
+    Index,
+    Inline,
+    List,
+    Name,
+    Number,
+    Python,
+    Random,
+    Text,
+    Unary,
+)
 from glamm.graph.model import Term
 
 __all__ = ["Expander", "Expansion", "factor_text", "names_in", "walk"]
@@ -21,6 +34,8 @@ __all__ = ["Expander", "Expansion", "factor_text", "names_in", "walk"]
 MOST_TERMS = 2000
 
 _PRECEDENCE = {"==": 1, "<": 1, ">": 1, "<=": 1, ">=": 1, "+": 2, "-": 2, "*": 3, "/": 3, "**": 5, "^": 5}
+_CONSTANTS = frozenset({"True", "False", "None"})
+_MODULES = frozenset({"np", "contr"})
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
@@ -28,6 +43,8 @@ def _children(expr: Expr) -> list[Expr]:
     match expr:
         case Call(args=args, keywords=keywords):
             return [*args, *(value for _, value in keywords)]
+        case List(items=items):
+            return list(items)
         case Unary(operand=operand):
             return [operand]
         case Binary(left=left, right=right):
@@ -47,6 +64,11 @@ def walk(expr: Expr) -> Iterator[Expr]:
             stack += reversed(_children(node))
 
 
+def _is_constant(name: Name) -> bool:
+    """Return whether a name inside a call is Python's (``True``, ``np.pi``), not a column's."""
+    return not name.quoted and (name.name in _CONSTANTS or name.name.partition(".")[0] in _MODULES)
+
+
 def names_in(expr: Expr) -> Iterator[tuple[str, Expr]]:
     """Yield each column name in `expr` with its node; ``lag(x)`` looks at another row and is skipped."""
     stack = [expr]
@@ -54,7 +76,8 @@ def names_in(expr: Expr) -> Iterator[tuple[str, Expr]]:
         node = stack.pop()
         match node:
             case Name(name=name):
-                yield name, node
+                if node is expr or not _is_constant(node):
+                    yield name, node
             case Python(code=code):
                 for name in _IDENTIFIER.findall(code):
                     yield name, node
@@ -71,6 +94,8 @@ def factor_text(expr: Expr, problems: list[Problem]) -> str:
 def _text(expr: Expr, outer: int, top: bool, problems: list[Problem]) -> str:
     match expr:
         case Name(name=name):
+            if not top and _is_constant(expr):
+                return name
             return name if name.isidentifier() and not keyword.iskeyword(name) else f"`{name}`"
         case Number(value=value):
             return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)
@@ -78,6 +103,8 @@ def _text(expr: Expr, outer: int, top: bool, problems: list[Problem]) -> str:
             return json.dumps(value, ensure_ascii=False)
         case Python(code=code):
             return "{" + code + "}" if top else f"({code.strip()})"
+        case List(items=items):
+            return "[" + ", ".join(_text(item, 0, False, problems) for item in items) + "]"
         case Call(function=function, args=args, keywords=keywords):
             inside = [_text(arg, 0, False, problems) for arg in args]
             inside += [f"{key}={_text(value, 0, False, problems)}" for key, value in keywords]

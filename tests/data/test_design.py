@@ -185,6 +185,7 @@ BAD = Table.from_any(
     [
         ("xx", r"no column 'xx'\n  hint: did you mean 'x'"),
         ("nowhere", r"no column 'nowhere'\n  hint: the columns are x, inf, f"),
+        ("log", r"no column 'log'"),
         ("`x y`", "no column 'x y'"),
         ("log(`x y`)", "no column 'x y'"),
         ("lgo(x)", r"unknown function 'lgo'\n  hint: did you mean 'log'"),

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glamm.grammar import parse
-from glamm.graph.terms import Expander
+from glamm.grammar import parse, parse_expression
+from glamm.graph.terms import Expander, factor_text, names_in
 
 CASES = [
     ("x", None, "x"),
@@ -142,3 +142,20 @@ def test_algebraic_identities(a):
     degrees = [len(term) for term in as_sets(a)]
     assert degrees == sorted(degrees)
     assert len(set(as_sets(a))) == len(degrees)
+
+
+@pytest.mark.parametrize(
+    "text, factor",
+    [
+        ("bs(x, knots=[1, 2.5])", "bs(x, knots=[1, 2.5])"),
+        ("bs(x, df=4, include_intercept=True)", "bs(x, df=4, include_intercept=True)"),
+        ("C(f, contr.treatment)", "C(f, contr.treatment)"),
+        ("f(x.1 + np.pi)", "f(`x.1` + np.pi)"),
+    ],
+)
+def test_constants_and_lists_inside_calls_are_pythons(text, factor):
+    problems = []
+    expression = parse_expression(text)
+    assert factor_text(expression, problems) == factor
+    assert not problems
+    assert {name for name, _ in names_in(expression)} <= {"x", "f", "x.1"}
