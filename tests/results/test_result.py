@@ -243,7 +243,7 @@ def test_mistakes_in_prediction(fits):
         fit.predict(random="none")
     with pytest.raises(GlammError, match="no column 'extract'"):
         fit.predict(data_of("binomial").drop(columns="extract"))
-    with pytest.raises(GlammError, match="'seed' has the level 'x'|does not know"):
+    with pytest.raises(GlammError, match="'seed' has the level 'x'"):
         fit.predict(data_of("binomial").assign(seed="x"))
     with pytest.raises(GlammError, match="has categories"):
         fits("ordinal").resid  # noqa: B018
