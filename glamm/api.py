@@ -62,7 +62,7 @@ class Model:
     >>> import glamm
     >>> model = glamm.Model("cbind(r, n - r) ~ seed + (1 | plate)", glamm.data.load("seeds"), "binomial")
     >>> round(model.fit().llf, 3)
-    -59.404
+    -63.472
     """
 
     def __init__(

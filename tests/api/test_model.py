@@ -177,3 +177,33 @@ def test_an_index_of_strings_and_integers_as_clusters():
     data = pd.DataFrame({"y": np.arange(12.0) % 5, "g": [10**10 + k // 3 for k in range(12)]})
     fit = glamm.fit("y ~ 1 + (1 | g)", data)
     assert fit.ranef()["g"].index.tolist() == [10**10, 10**10 + 1, 10**10 + 2, 10**10 + 3]
+
+
+def test_ctrl_c_waits_for_the_threads(tmp_path):
+    # threads write into arrays of the evaluation that Ctrl-C leaves: without waiting the process crashes
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import _thread, threading, warnings
+import numpy as np
+import glamm
+
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(1)
+clusters = np.arange(24000) // 6
+data = {"y": rng.integers(0, 2, 24000), "h": clusters, "g": clusters // 8, "x": rng.normal(size=24000)}
+model = glamm.Model("y ~ x + (1 | g/h)", data, "binomial")
+stopped = 0
+for delay in (0.0, 0.003, 0.01, 0.02, 0.03):
+    timer = threading.Timer(delay, _thread.interrupt_main)
+    try:
+        stopped += model.fit(9, threads=2, progress=lambda step: step.number or timer.start()).interrupted
+        timer.join()
+    except KeyboardInterrupt:
+        pass
+print("stopped", stopped > 0)
+""",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, "-P", str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped True\n", "")
