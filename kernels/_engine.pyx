@@ -182,7 +182,6 @@ cdef class Engine:
     def set_rule(self, rules):
         """Set the nodes: for each level a pair of nodes (M, q) and log weights (M) plus z'z / 2."""
         cdef Py_ssize_t d, nodes = 1
-        cdef double work
         self.rule = []
         above = np.zeros((0, 1))
         for d in range(self.n_levels - 1, -1, -1):
@@ -269,7 +268,7 @@ cdef class Engine:
         task.gradient, task.moments = gradient, moments
         task.tolerance, task.sweeps = self.tolerance, self.max_sweeps
         cdef Py_ssize_t[::1] chunks = self.chunks
-        cdef Py_ssize_t first_top, last_top, count = len(self.chunks) - 1
+        cdef Py_ssize_t count = len(self.chunks) - 1
         cdef Py_ssize_t store = self.store, c
         cdef int code, worst = 0, sweeps = 0, most = 0
         if threads <= 1 or count < 2 * threads:

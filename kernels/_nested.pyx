@@ -1255,7 +1255,7 @@ cdef void write_moments(Work *w) noexcept nogil:
     cdef Front *f
     cdef Py_ssize_t d, j, x, y, k, m, p, q
     cdef double *T
-    cdef double s, t
+    cdef double s, t, c
     for d in range(w.task.levels):
         lev = &w.task.level[d]
         f = &w.front[d]
@@ -1272,7 +1272,8 @@ cdef void write_moments(Work *w) noexcept nogil:
                     for k in range(x, p):
                         t = 0.0
                         for m in range(y, p):
-                            t += (f.e2[(j * p + k) * p + m] - f.e1[j * p + k] * f.e1[j * p + m]) * T[y * p + m]
+                            c = f.e2[(j * p + k) * p + m] - f.e1[j * p + k] * f.e1[j * p + m]
+                            t += c * T[y * p + m]
                         s += T[x * p + k] * t
                     lev.cov[((f.first + j) * q + x) * q + y] = s
 

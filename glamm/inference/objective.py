@@ -192,7 +192,7 @@ class Objective:
             return None
         y, cumulant, kernel = response.encoded.y, response.family.cumulant(), response.family.kernel()
         zero = np.zeros((1, units.n))
-        at_zero = response.family.block(y, zero)[0][0] if kernel is None else evaluate(kernel, y, zero)[0]
+        at_zero = response.family.block(y, list(zero))[0][0] if kernel is None else evaluate(kernel, y, zero)[0]
         constant = np.ravel(at_zero) + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
         first = np.searchsorted(response.cluster, np.arange(level.clusters + 1)).astype(np.intp)
         return Lanes(y, first, level.weight, cumulant, constant)
@@ -238,7 +238,7 @@ class Objective:
         factors = self.factors(theta)
         o = [units.offsets(theta) for units in self._units]
         a = [units.loadings(factors, self._width) for units in self._units]
-        out = self._engine.evaluate(
+        out: dict[str, object] = self._engine.evaluate(
             o, a, self._accepted, gradient=gradient, moments=moments, threads=self._threads
         )
         if not out["failed"]:
