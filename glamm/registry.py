@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -173,11 +174,17 @@ def _is_built_in(group: str, name: str) -> bool:
     return name.isidentifier() and find_spec(f"glamm.plugins.{group}.{name}") is not None
 
 
+@lru_cache(maxsize=256)
+def _signature(cls: type) -> inspect.Signature:
+    """Return the signature of a plugin class; `inspect` takes milliseconds for it."""
+    return inspect.signature(cls)
+
+
 def _made(group: str, name: str, cls: type, span: Span | None, *args: Any, **options: Any) -> Any:
     """Return ``cls(*args, **options)`` under its name; mistakes in the options become PluginErrors."""
     kind = _SINGULAR[group]
-    parameters = inspect.signature(cls).parameters
-    valid = [p for p in parameters if p != "link"]
+    signature = _signature(cls)
+    valid = [p for p in signature.parameters if p != "link"]
     unknown = [option for option in options if option not in valid]
     if unknown:
         allowed = f"it has {', '.join(valid)}" if valid else "it has no options"
@@ -187,7 +194,7 @@ def _made(group: str, name: str, cls: type, span: Span | None, *args: Any, **opt
         ]
         raise PluginError(problems)
     try:
-        inspect.signature(cls).bind(*args, **options)
+        signature.bind(*args, **options)
     except TypeError:
         written = f"{name}({', '.join(valid)})"
         raise PluginError(
