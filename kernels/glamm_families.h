@@ -16,6 +16,12 @@
 #include "glamm_means.h"
 #include "glamm_ordinal.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define GLAMM_OUTLINE __attribute__((noinline, noclone))
+#else
+#define GLAMM_OUTLINE
+#endif
+
 #define GLAMM_ISA(name) glamm_##name##_plain
 #define GLAMM_TARGET
 #include "glamm_instances.h"

@@ -39,24 +39,12 @@ GLAMM_INLINE int glamm_channels(const int family) {
     }
 }
 
-/* How many numbers of the response and of an auxiliary channel the family's element uses. */
+/* How many numbers of the response the family's element uses. */
 GLAMM_INLINE int glamm_response_numbers(const int family) {
     switch (family) {
     case GLAMM_GAUSSIAN:
     case GLAMM_STUDENT_T: return 1;
     case GLAMM_POISSON: return 3;
-    default: return 2;
-    }
-}
-
-GLAMM_INLINE int glamm_auxiliary_numbers(const int family, const int second) {
-    switch (family) {
-    case GLAMM_GAMMA:
-    case GLAMM_GAMMA_LOG:
-    case GLAMM_NEGATIVE_BINOMIAL:
-    case GLAMM_NEGATIVE_BINOMIAL_LOG:
-    case GLAMM_BETA: return 5;
-    case GLAMM_STUDENT_T: return second ? 5 : 2;
     default: return 2;
     }
 }
@@ -93,35 +81,60 @@ GLAMM_INLINE void glamm_response(const int family, const glamm_tile *t, const do
     }
 }
 
-/* Numbers of an auxiliary channel: a0 .. a4, or b0 .. b4 for the second. `y` belongs to the positions. */
-GLAMM_INLINE void glamm_auxiliary(const int family, const int order, const int second, ptrdiff_t length,
-                                  const double *channel, const double *y, double (*to)[GLAMM_BUFFER]) {
+/* What an auxiliary channel is turned into, a0 .. a4, or b0 .. b4 for the second. */
+typedef enum {
+    GLAMM_OF_SCALE,         /* log scale, 1 / scale */
+    GLAMM_OF_SHAPE,         /* log shape, shape */
+    GLAMM_OF_PROBABILITY,   /* p, 1 - p */
+    GLAMM_OF_GAMMA,         /* shape, terms of the gamma density that are free of the mean */
+    GLAMM_OF_BETA,          /* phi, the same for the beta density */
+    GLAMM_OF_SIZE,          /* size, `glamm_rising` of the response */
+    GLAMM_OF_DF             /* df, `glamm_rising` of 1/2 at df / 2 */
+} glamm_kind;
+
+GLAMM_INLINE int glamm_kind_of(const int family, const int second) {
+    switch (family) {
+    case GLAMM_GAMMA:
+    case GLAMM_GAMMA_LOG: return GLAMM_OF_GAMMA;
+    case GLAMM_NEGATIVE_BINOMIAL:
+    case GLAMM_NEGATIVE_BINOMIAL_LOG: return GLAMM_OF_SIZE;
+    case GLAMM_BETA: return GLAMM_OF_BETA;
+    case GLAMM_LOWER_ASYMPTOTE:
+    case GLAMM_BOTH_ASYMPTOTES: return GLAMM_OF_PROBABILITY;
+    case GLAMM_INVERSE_GAUSSIAN:
+    case GLAMM_WEIBULL: return GLAMM_OF_SHAPE;
+    default: return second ? GLAMM_OF_DF : GLAMM_OF_SCALE;
+    }
+}
+
+/* How many numbers that makes. */
+GLAMM_INLINE int glamm_kind_numbers(const int kind) { return kind >= GLAMM_OF_GAMMA ? 5 : 2; }
+
+/* `factor` times the size, and `y`, are what `glamm_rising` takes. */
+GLAMM_INLINE void glamm_auxiliary_body(const int order, const int kind, ptrdiff_t length,
+                                       const double *channel, double factor, const double *y,
+                                       double (*to)[GLAMM_BUFFER]) {
     GLAMM_LOOP
     for (ptrdiff_t j = 0; j < length; j++) {
         const double s = channel[j];
-        double c[4] = {0.0, 0.0, 0.0, 0.0};
-        if (family == GLAMM_GAUSSIAN || (family == GLAMM_STUDENT_T && !second)) {
+        if (kind == GLAMM_OF_SCALE || kind == GLAMM_OF_SHAPE) {
             to[0][j] = s;
-            to[1][j] = glamm_exp(-s);
-        } else if (family == GLAMM_INVERSE_GAUSSIAN || family == GLAMM_WEIBULL) {
-            to[0][j] = s;
-            to[1][j] = glamm_exp(s);
-        } else if (family == GLAMM_LOWER_ASYMPTOTE || family == GLAMM_BOTH_ASYMPTOTES) {
+            to[1][j] = glamm_exp(kind == GLAMM_OF_SCALE ? -s : s);
+        } else if (kind == GLAMM_OF_PROBABILITY) {
             double p, q, soft;
             glamm_logistic(s, &p, &q, &soft);
             to[0][j] = p;
             to[1][j] = q;
         } else {
+            double c[4] = {0.0, 0.0, 0.0, 0.0};
             const double k = glamm_exp(glamm_clip(s, -230.0, 230.0));
             to[0][j] = k;
-            if (family == GLAMM_STUDENT_T) {
-                glamm_rising(order, 0.5, 0.5 * k, c);
-            } else if (family == GLAMM_NEGATIVE_BINOMIAL || family == GLAMM_NEGATIVE_BINOMIAL_LOG) {
-                glamm_rising(order, y[j], k, c);
+            if (kind == GLAMM_OF_SIZE) {
+                glamm_rising(order, y[j], factor * k, c);
             } else {
                 const glamm_stirling_t r = glamm_stirling(k, order);
                 const double r1 = k * r.j1, r2 = k * k * r.j2, r3 = k * k * k * r.j3;
-                const int beta = family == GLAMM_BETA;
+                const int beta = kind == GLAMM_OF_BETA;
                 c[0] = 0.5 * s - GLAMM_HALF_LOG_2PI + (beta ? r.j0 : -r.j0);
                 c[1] = beta ? r.j1 : 0.5 - r1;
                 c[2] = beta ? r.j2 : -r1 - r2;
@@ -134,6 +147,39 @@ GLAMM_INLINE void glamm_auxiliary(const int family, const int order, const int s
         }
     }
 }
+
+GLAMM_INLINE void glamm_auxiliary(int order, int kind, ptrdiff_t length, const double *channel,
+                                  const double *y, double (*to)[GLAMM_BUFFER]) {
+    double half[GLAMM_BUFFER], factor = 1.0;
+    if (kind == GLAMM_OF_DF) {
+        for (ptrdiff_t j = 0; j < length; j++)
+            half[j] = 0.5;
+        y = half;
+        factor = 0.5;
+        kind = GLAMM_OF_SIZE;
+    }
+    switch (kind) {
+    case GLAMM_OF_SIZE:
+        GLAMM_BY_ORDER(order, glamm_auxiliary_body, GLAMM_OF_SIZE, length, channel, factor, y, to)
+        break;
+    case GLAMM_OF_GAMMA:
+        GLAMM_BY_ORDER(order, glamm_auxiliary_body, GLAMM_OF_GAMMA, length, channel, 1.0, y, to)
+        break;
+    case GLAMM_OF_BETA:
+        GLAMM_BY_ORDER(order, glamm_auxiliary_body, GLAMM_OF_BETA, length, channel, 1.0, y, to)
+        break;
+    case GLAMM_OF_SCALE: glamm_auxiliary_body(0, GLAMM_OF_SCALE, length, channel, 1.0, y, to); break;
+    case GLAMM_OF_SHAPE: glamm_auxiliary_body(0, GLAMM_OF_SHAPE, length, channel, 1.0, y, to); break;
+    default: glamm_auxiliary_body(0, GLAMM_OF_PROBABILITY, length, channel, 1.0, y, to);
+    }
+}
+
+/* What the families share, compiled for an instruction set. */
+typedef struct {
+    void (*link)(const glamm_options *, ptrdiff_t, const double *, glamm_mean *);
+    void (*compose)(int, int, ptrdiff_t, const glamm_mean *, double *const *);
+    void (*auxiliary)(int, int, ptrdiff_t, const double *, const double *, double (*)[GLAMM_BUFFER]);
+} glamm_general;
 
 GLAMM_INLINE glamm_element glamm_element_of(const int family, const int order, glamm_known v) {
     switch (family) {
@@ -264,20 +310,15 @@ GLAMM_INLINE int glamm_general_block(const int family, const glamm_general *with
                 in.y[c] = c < glamm_response_numbers(family) ? glamm_spread(&t, rows[c], flat[c]) : in.y[0];
         }
         for (int k = 1; k < K; k++) {
-            const int by_row = glamm_by_row(&t, node_stride[k]);
+            const int by_row = glamm_by_row(&t, node_stride[k]), kind = glamm_kind_of(family, k == 2);
             const double *aux = nu[k] + (node_stride[k] ? t.start : t.row);
             const double *beside = by_row ? rows[0] : in.y[0];
             const ptrdiff_t count = by_row ? t.rows : t.length;
             double(*part)[GLAMM_BUFFER] = parts[k - 1];
-            switch (order) {
-            case 0: glamm_auxiliary(family, 0, k == 2, count, aux, beside, part); break;
-            case 1: glamm_auxiliary(family, 1, k == 2, count, aux, beside, part); break;
-            case 2: glamm_auxiliary(family, 2, k == 2, count, aux, beside, part); break;
-            default: glamm_auxiliary(family, 3, k == 2, count, aux, beside, part);
-            }
+            with->auxiliary(order, kind, count, aux, beside, part);
             const double **to = k == 1 ? in.a : in.b;
             for (int c = 0; c < 5; c++)
-                to[c] = c >= glamm_auxiliary_numbers(family, k == 2) ? to[0]
+                to[c] = c >= glamm_kind_numbers(kind) ? to[0]
                         : by_row ? glamm_spread(&t, part[c], spread[k - 1][c])
                                  : part[c];
             if (family == GLAMM_NEGATIVE_BINOMIAL_LOG)

@@ -3,22 +3,30 @@
 #define GLAMM_INSTANCE(name, call) \
     static GLAMM_TARGET int GLAMM_ISA(name)(GLAMM_PARAMETERS) { return call; }
 
-static GLAMM_TARGET void GLAMM_ISA(ordinal_chain)(int order, ptrdiff_t length,
+#define GLAMM_SHARED_BY_FAMILIES static GLAMM_OUTLINE GLAMM_TARGET void
+
+GLAMM_SHARED_BY_FAMILIES GLAMM_ISA(ordinal_chain)(int order, ptrdiff_t length,
                                                   const glamm_ordinal_work *work, double *const *out) {
     glamm_ordinal_chain(order, length, work, out);
 }
 
-static GLAMM_TARGET void GLAMM_ISA(apply_link)(const glamm_options *options, ptrdiff_t length,
+GLAMM_SHARED_BY_FAMILIES GLAMM_ISA(apply_link)(const glamm_options *options, ptrdiff_t length,
                                                const double *nu, glamm_mean *to) {
     glamm_apply_link(options, length, nu, to);
 }
 
-static GLAMM_TARGET void GLAMM_ISA(compose)(int order, int K, ptrdiff_t length, const glamm_mean *mean,
+GLAMM_SHARED_BY_FAMILIES GLAMM_ISA(compose)(int order, int K, ptrdiff_t length, const glamm_mean *mean,
                                             double *const *out) {
     glamm_compose(order, K, length, mean, out);
 }
 
-static const glamm_general GLAMM_ISA(general_parts) = {GLAMM_ISA(apply_link), GLAMM_ISA(compose)};
+GLAMM_SHARED_BY_FAMILIES GLAMM_ISA(auxiliary)(int order, int kind, ptrdiff_t length, const double *channel,
+                                              const double *y, double (*to)[GLAMM_BUFFER]) {
+    glamm_auxiliary(order, kind, length, channel, y, to);
+}
+
+static const glamm_general GLAMM_ISA(general_parts) = {GLAMM_ISA(apply_link), GLAMM_ISA(compose),
+                                                       GLAMM_ISA(auxiliary)};
 
 #define GLAMM_GENERAL_INSTANCE(name, family) \
     GLAMM_INSTANCE(name, glamm_general_block(family, &GLAMM_ISA(general_parts), GLAMM_ARGUMENTS))
@@ -103,3 +111,4 @@ static glamm_block_v1 GLAMM_ISA(find)(const char *family, int link, int asymptot
 #undef GLAMM_ANY
 #undef GLAMM_GENERAL_INSTANCE
 #undef GLAMM_INSTANCE
+#undef GLAMM_SHARED_BY_FAMILIES

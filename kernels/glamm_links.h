@@ -55,7 +55,8 @@ GLAMM_INLINE void glamm_link_body(const int link, double power, ptrdiff_t length
             m3 = (z * z - 1.0) * m1;
         } else if (link == GLAMM_CLOGLOG || link == GLAMM_LOGLOG) {
             const double e = glamm_exp(glamm_min(link == GLAMM_CLOGLOG ? x : -x, 6.5));
-            const double high = -glamm_expm1(-e), low = glamm_exp(-e), sign = link == GLAMM_CLOGLOG ? 1.0 : -1.0;
+            const double high = -glamm_expm1(-e), low = glamm_exp(-e);
+            const double sign = link == GLAMM_CLOGLOG ? 1.0 : -1.0;
             mu = link == GLAMM_CLOGLOG ? high : low;
             co = link == GLAMM_CLOGLOG ? low : high;
             m1 = e * low;
@@ -140,11 +141,5 @@ GLAMM_INLINE void glamm_compose(int order, int K, ptrdiff_t length, const glamm_
             d1[k][j] = glamm_finite(mean && k == 0 ? d1[k][j] * mean->first[j] : d1[k][j]);
     }
 }
-
-/* Both of them compiled for an instruction set. */
-typedef struct {
-    void (*link)(const glamm_options *, ptrdiff_t, const double *, glamm_mean *);
-    void (*compose)(int, int, ptrdiff_t, const glamm_mean *, double *const *);
-} glamm_general;
 
 #endif
