@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,7 +193,10 @@ class Objective:
             return None
         y, cumulant, kernel = response.encoded.y, response.family.cumulant(), response.family.kernel()
         zero = np.zeros((1, units.n))
-        at_zero = response.family.block(y, list(zero))[0][0] if kernel is None else evaluate(kernel, y, zero)[0]
+        if kernel is None:
+            at_zero = response.family.block(y, list(zero))[0][0]
+        else:
+            at_zero = evaluate(kernel, y, zero)[0]
         constant = np.ravel(at_zero) + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
         first = np.searchsorted(response.cluster, np.arange(level.clusters + 1)).astype(np.intp)
         return Lanes(y, first, level.weight, cumulant, constant)
@@ -234,11 +238,11 @@ class Objective:
         padded = np.append(theta, 0.0)
         return [padded[level.factor] for level in self.plan.levels]
 
-    def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> dict[str, object]:
+    def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> dict[str, Any]:
         factors = self.factors(theta)
         o = [units.offsets(theta) for units in self._units]
         a = [units.loadings(factors, self._width) for units in self._units]
-        out: dict[str, object] = self._engine.evaluate(
+        out: dict[str, Any] = self._engine.evaluate(
             o, a, self._accepted, gradient=gradient, moments=moments, threads=self._threads
         )
         if not out["failed"]:
@@ -270,7 +274,7 @@ class Objective:
             return -np.inf, np.full(self.n_parameters, np.nan)
         gradient = np.zeros(self.n_parameters)
         adjoint = [np.zeros((len(level.factor), len(level.factor))) for level in self.plan.levels]
-        for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):  # type: ignore[call-overload]
+        for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):
             units.factor_adjoints(ga, adjoint)
             for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
                 np.add.at(gradient, predictor.coefficient, values @ predictor.design)
@@ -285,7 +289,7 @@ class Objective:
         scores = np.zeros((self.n_clusters, self.n_parameters))
         if out["failed"]:
             return np.full_like(scores, np.nan)
-        for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):  # type: ignore[call-overload]
+        for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):
             first = np.searchsorted(units.plan.cluster, self._tops[0])
             for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
                 for column, index in zip(predictor.design.T, predictor.coefficient, strict=True):
@@ -316,7 +320,7 @@ class Objective:
             self.factors(np.asarray(theta, float)),
             out["mean"],
             out["cov"],
-            strict=True,  # type: ignore[call-overload]
+            strict=True,
         ):
             found.append((mean @ factor.T, np.einsum("ij,cjk,lk->cil", factor, cov, factor)))
         return found
