@@ -103,6 +103,17 @@ def target(case: Case) -> tuple[Numbers, Numbers]:
     return at["params"], at.get(case.errors, {})
 
 
+def robust_errors(case: Case) -> Numbers:
+    """Return sandwich standard errors by the names of the case, without a factor for few clusters.
+
+    Empty where the case has none.
+    """
+    at = results(case.name)
+    for key in case.target:
+        at = at[key]
+    return at.get("se_robust_cluster", at.get("se_robust", {}))
+
+
 def exact_loglik(case: Case) -> float:
     found = results(case.name)
     for place in ("exact", "brute", "ordinal_clmm2", "ordinal_clm"):

@@ -1,392 +1,29 @@
 """Fits of every reference case whose model the language has, against the numbers of other programs.
 
 Tolerances: the log-likelihood to 1e-7 relative, estimates to a thousandth of their standard error,
-standard errors to 0.1 %, empirical Bayes means and sds to 1e-4 of the scale of the effect.
+standard errors, of the information and of the sandwich, to 0.1 %, empirical Bayes means and sds to 1e-4
+of the scale of the effect.
 """
-
-from functools import cache
 
 import numpy as np
 import pytest
 from reference import (
-    Case,
-    both,
-    cholesky,
-    data,
     empirical_bayes,
     exact_loglik,
     in_terms_of_case,
     index,
     laplace_logliks,
+    robust_errors,
     target,
 )
+from reference_models import BY_NAME, cases, fit
 
-import glamm
+from glamm.inference import Objective
+from glamm.inference.covariance import sandwich
 
-CANONICAL = ("glmmTMB::glmmTMB", "lme4::glmer")
-TRT = ("placebo", "drug", "drug+")
-LIVCH = ("0", "1", "2", "3+")
-EPIL = "lbase * trtP + lage"
-FIVE = ("1", "2", "3", "4", "5")
-
-
-def sd(group, name="sd_(Intercept)"):
-    return {name: f"sd(1 | {group})"}
-
-
-CASES = [
-    # ---------------------------------------- binary and counts of successes
-    Case(
-        "bacteria_logit",
-        "y ~ trt + late + (1 | ID)",
-        "binomial",
-        "y",
-        factors={"trt": TRT},
-        rename=sd("ID"),
-        eb={"ID": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "bacteria_cloglog",
-        "y ~ trt + late + (1 | ID)",
-        "binomial(cloglog)",
-        "y",
-        factors={"trt": TRT},
-        rename=sd("ID"),
-        eb={"ID": ""},
-    ),
-    Case(
-        "cbpp_logit",
-        "cbind(incidence, size - incidence) ~ period + (1 | herd)",
-        "binomial",
-        "cbind(incidence, size - incidence)",
-        factors={"period": ()},
-        rename=sd("herd"),
-        eb={"herd": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "cbpp_probit",
-        "cbind(incidence, size - incidence) ~ period + (1 | herd)",
-        "binomial(probit)",
-        "cbind(incidence, size - incidence)",
-        factors={"period": ()},
-        rename=sd("herd"),
-        eb={"herd": ""},
-    ),
-    Case(
-        "contraception_ri",
-        "y ~ age + age2 + urbanY + livch + (1 | district)",
-        "binomial",
-        "y",
-        factors={"livch": LIVCH},
-        rename=sd("district"),
-        eb={"district": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "toenail_logit",
-        "y ~ trt * time + (1 | patientID)",
-        "binomial",
-        "y",
-        rename=sd("patientID"),
-        eb={"patientID": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "toenail_probit",
-        "y ~ trt * time + (1 | patientID)",
-        "binomial(probit)",
-        "y",
-        rename=sd("patientID"),
-        eb={"patientID": ""},
-    ),
-    Case(
-        "concen_probit_freq2",
-        "TConcen ~ Mz + (1 | ID)",
-        "binomial(probit)",
-        "TConcen",
-        weights={"ID": "freq"},
-        rename=sd("ID"),
-        eb={"ID": ""},
-    ),
-    # ---------------------------------------- counts
-    Case(
-        "epil_poisson_ri",
-        f"y ~ {EPIL} + V4 + (1 | subject)",
-        "poisson",
-        "y",
-        rename=sd("subject"),
-        eb={"subject": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "epil_mass_poisson_ri",
-        f"y_mass ~ {EPIL} + V4 + (1 | subject)",
-        "poisson",
-        "y_mass",
-        rename=sd("subject"),
-        eb={"subject": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "epil_poisson_rs",
-        f"y ~ {EPIL} + visit + (1 + visit | subject)",
-        "poisson",
-        "y",
-        derive=cholesky("subject", "visit"),
-        eb={"subject": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "epil_nbinom_ri",
-        f"y ~ {EPIL} + V4 + (1 | subject)",
-        "negative_binomial",
-        "y",
-        rename=sd("subject"),
-        derive=lambda p: {"log_size": np.log(p["size(y)"])},
-        eb={"subject": ""},
-    ),
-    Case(
-        "epil_poisson_olre",
-        f"y ~ {EPIL} + visit + (1 | subject) + (1 | obs)",
-        "poisson",
-        "y",
-        rename=sd("obs", "sd_obs") | sd("subject", "sd_subject"),
-        eb={"subject": "_subject", "obs": "_obs"},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "galamm_epilep",
-        "y ~ lbas * treat + lage + v4 + (1 | subj)",
-        "poisson",
-        "y",
-        target=("results", "brute"),
-        derive=lambda p: {"psi": p["sd(1 | subj)"] ** 2},
-    ),
-    Case(
-        "mmmec_poisson_region",
-        "deaths ~ uvb + offset(loge) + (1 | region)",
-        "poisson",
-        "deaths",
-        rename=sd("region"),
-        eb={"region": ""},
-        laplace=CANONICAL,
-    ),
-    Case(
-        "kidney_exponential",
-        "status ~ age10 + sexF + dis + offset(logt) + (1 | id)",
-        "poisson",
-        "status",
-        factors={"dis": ("Other", "GN", "AN", "PKD")},
-        rename=sd("id"),
-        eb={"id": ""},
-        laplace=CANONICAL,
-    ),
-    # ---------------------------------------- gamma
-    Case(
-        "sleepstudy_gamma_ri",
-        "y ~ Days + (1 | Subject)",
-        "gamma",
-        "y",
-        rename=sd("Subject"),
-        derive=lambda p: {"log_phi": -np.log(p["shape(y)"])},
-        eb={"Subject": ""},
-    ),
-    Case(
-        "sleepstudy_gamma_rs",
-        "y ~ Days + (1 + Days | Subject)",
-        "gamma",
-        "y",
-        derive=both(cholesky("Subject", "Days"), lambda p: {"log_phi": -np.log(p["shape(y)"])}),
-        eb={"Subject": ""},
-    ),
-    # ---------------------------------------- Gaussian
-    Case(
-        "hsb82_lmm",
-        "mAch ~ meanses * cses + sector * cses + (1 + cses | school)",
-        "gaussian",
-        "mAch",
-        rename={"cses:sector": "mAch ~ sector:cses"},
-        derive=both(cholesky("school", "cses"), lambda p: {"sigma": p["sigma(mAch)"]}),
-        target=("exact", "own_check"),
-        errors="se_observed_information",
-        eb={"school": "_school"},
-    ),
-    Case(
-        "pastes_nested",
-        "strength ~ 1 + (1 | batch) + (1 | sample)",
-        "gaussian",
-        "strength",
-        eb={"batch": "_batch", "sample": "_sample"},
-    ),
-    Case(
-        "sleepstudy_lmm_rs",
-        "Reaction ~ Days + (1 + Days | Subject)",
-        "gaussian",
-        "Reaction",
-        derive=both(cholesky("Subject", "Days"), lambda p: {"sigma": p["sigma(Reaction)"]}),
-        target=("exact", "own_check"),
-        errors="se_observed_information",
-        eb={"Subject": "_Subject"},
-    ),
-    Case(
-        "sleepstudy_lmm_uncorr",
-        "Reaction ~ Days + (1 | Subject) + (0 + Days | Subject)",
-        "gaussian",
-        "Reaction",
-        eb={"Subject": "_Subject"},
-    ),
-    Case(
-        "galamm_hsced",
-        "y ~ x + (1 | id); sigma(y) ~ item",
-        "gaussian",
-        "y",
-        factors={"item": ("1", "2")},
-        rename={"cons": "y ~ 1", "alpha0": "sigma(y) ~ 1", "alpha1": "sigma(y) ~ item[T.2]"},
-        derive=lambda p: {"psi": p["sd(1 | id)"] ** 2},
-        target=("results", "brute"),
-    ),
-    Case(
-        "machines_varident",
-        "score ~ Machine + (1 | Worker) + (1 | WM); sigma(score) ~ Machine",
-        "gaussian",
-        "score",
-        factors={"Machine": ("A", "B", "C")},
-        target=("results", 2),
-    ),
-    Case(
-        "orthodont_varident",
-        "distance ~ age11 * Sex + (1 | Subject); sigma(distance) ~ Sex",
-        "gaussian",
-        "distance",
-        factors={"Sex": ("Female", "Male")},
-        target=("results", 2),
-    ),
-    # ---------------------------------------- ordinal
-    Case(
-        "wine_logit",
-        "rating ~ temp + contact + (1 | judge)",
-        "ordinal",
-        "rating",
-        factors={"rating": FIVE, "temp": ("cold", "warm"), "contact": ("no", "yes")},
-        rename=sd("judge"),
-        eb={"judge": ""},
-    ),
-    Case(
-        "wine_probit",
-        "rating ~ temp + contact + (1 | judge)",
-        "ordinal(probit)",
-        "rating",
-        factors={"rating": FIVE, "temp": ("cold", "warm"), "contact": ("no", "yes")},
-        rename=sd("judge"),
-        eb={"judge": ""},
-    ),
-    Case(
-        "wine_logit_nominal",
-        "rating ~ temp + (1 | judge); threshold(rating) ~ contact",
-        "ordinal",
-        "rating",
-        factors={"rating": FIVE, "temp": ("cold", "warm"), "contact": ("no", "yes")},
-        rename=sd("judge"),
-        eb={"judge": ""},
-    ),
-    Case(
-        "wine_probit_scale",
-        "rating ~ temp + contact + (1 | judge); scale(rating) ~ temp",
-        "ordinal(probit)",
-        "rating",
-        factors={"rating": FIVE, "temp": ("cold", "warm"), "contact": ("no", "yes")},
-        rename=sd("judge"),
-        eb={"judge": ""},
-    ),
-    Case(
-        "schizophrenia_ologit_ri",
-        "imps79o ~ TxDrug * SqrtWeek + (1 | id)",
-        "ordinal",
-        "imps79o",
-        factors={"imps79o": ("1", "2", "3", "4")},
-        rename=sd("id"),
-        eb={"id": ""},
-    ),
-    Case(
-        "norcag_ologit_freq",
-        "SexItems ~ Item2vs1 + Item3vs1 + (1 | ID)",
-        "ordinal",
-        "SexItems",
-        factors={"SexItems": ("1", "2", "3", "4")},
-        weights={"ID": "freq"},
-        rename=sd("ID"),
-        eb={"ID": ""},
-    ),
-    Case(
-        "norcag_ologit_nonprop",
-        "SexItems ~ 0 + (1 | ID); threshold(SexItems) ~ Item2vs1 + Item3vs1",
-        "ordinal",
-        "SexItems",
-        factors={"SexItems": ("1", "2", "3", "4")},
-        weights={"ID": "freq"},
-        rename=sd("ID"),
-        eb={"ID": ""},
-    ),
-    Case(
-        "norcag_ologit_scale",
-        "SexItems ~ Item2vs1 + Item3vs1 + (1 | ID); scale(SexItems) ~ Item2vs1 + Item3vs1",
-        "ordinal",
-        "SexItems",
-        laplace_higher=True,
-        factors={"SexItems": ("1", "2", "3", "4")},
-        weights={"ID": "freq"},
-        rename=sd("ID"),
-        eb={"ID": ""},
-    ),
-    Case(
-        "soup_probit",
-        "SURENESS ~ PROD + (1 | RESP)",
-        "ordinal(probit)",
-        "SURENESS",
-        factors={"SURENESS": (*FIVE, "6"), "PROD": ("Ref", "Test")},
-        rename=sd("RESP"),
-        eb={"RESP": ""},
-    ),
-    Case(
-        "soprobit_soup",
-        "sure ~ test + (1 | id); scale(sure) ~ test",
-        "ordinal(probit)",
-        "sure",
-        factors={"sure": ("0", *FIVE)},
-        rename={f"kappa{k}": f"threshold(sure)[{k - 1}|{k}]" for k in range(1, 6)}
-        | {"b_test": "sure ~ test", "a_test": "scale(sure) ~ test"},
-        derive=lambda p: {"psi": p["sd(1 | id)"] ** 2},
-        target=("results", "ordinal_clmm2"),
-    ),
-    Case(
-        "soprobit_soup_fixed",
-        "sure ~ test + day2; scale(sure) ~ test + cold",
-        "ordinal(probit)",
-        "sure",
-        factors={"sure": ("0", *FIVE)},
-        rename={f"kappa{k}": f"threshold(sure)[{k - 1}|{k}]" for k in range(1, 6)}
-        | {"b_test": "sure ~ test", "b_day2": "sure ~ day2"}
-        | {"a_test": "scale(sure) ~ test", "a_cold": "scale(sure) ~ cold"},
-        target=("results", "ordinal_clm"),
-    ),
-]
 KINDS = {"glmm", "lmm", "ordinal", "nominal", "multilevel3", "dispersion", "survival", "weights"}
 # one random intercept and one regression shared by two responses: needs a named latent variable
 LATER = {"galamm_mresp_hsced"}
-BY_NAME = {case.name: case for case in CASES}
-
-
-def cases(keep=lambda case: True):
-    return [case.name for case in CASES if keep(case)]
-
-
-@cache
-def fit(name, points="auto"):
-    case = BY_NAME[name]
-    weights = None if case.weights is None else dict(case.weights)
-    return glamm.fit(case.formula, data(case), family=case.family, weights=weights, points=points)
 
 
 def test_no_case_is_left_out():
@@ -416,6 +53,39 @@ def test_standard_errors(name):
     _, errors = in_terms_of_case(BY_NAME[name], found.params, found.cov_params())
     for parameter, value in target(BY_NAME[name])[1].items():
         assert errors[parameter] == pytest.approx(value, rel=1e-3), parameter
+
+
+def few_clusters(found):
+    """Return Stata's factor ``J / (J - 1)`` of the robust covariance, which the cases leave out."""
+    weight = found._source.lowered.plan.levels[-1].weight
+    count = found.facts.levels[-1].clusters if weight is None else weight.sum()
+    return count / (count - 1)
+
+
+def without_sampling_weights(case):
+    # its weights are probability weights there, frequencies in glamm
+    return bool(robust_errors(case)) and case.name != "concen_probit_freq2"
+
+
+@pytest.mark.parametrize("name", cases(without_sampling_weights))
+def test_robust_standard_errors(name):
+    found = fit(name).with_covariance("robust")
+    _, errors = in_terms_of_case(BY_NAME[name], found.params, found.cov_params())
+    for parameter, value in robust_errors(BY_NAME[name]).items():
+        expected = value * np.sqrt(few_clusters(found))
+        assert errors[parameter] == pytest.approx(expected, rel=1e-3), parameter
+
+
+def test_sandwich_of_weighted_scores_is_that_of_probability_weights():
+    case = BY_NAME["concen_probit_freq2"]
+    found = fit(case.name)
+    optimum, plan = found._source.optimum, found._source.lowered.plan
+    scores = Objective(plan, optimum.points).cluster_scores(optimum.theta)
+    clusters = len(scores)
+    covariance = sandwich(optimum.covariance, scores) * (clusters - 1) / clusters
+    # theta is the two coefficients and the standard deviation, as in the case
+    expected = list(robust_errors(case).values())
+    np.testing.assert_allclose(np.sqrt(np.diagonal(covariance)), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", cases(lambda case: bool(case.eb)))
