@@ -4,7 +4,8 @@ from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_GetPointer
 from libc.math cimport INFINITY
 from libc.stdlib cimport calloc, free
 
-from glamm.kernels._nested cimport Task, run_chunk
+from glamm.kernels._nested cimport run_chunk
+from glamm.kernels._work cimport Task
 
 from concurrent.futures import ThreadPoolExecutor, wait
 

@@ -32,7 +32,10 @@ MANY = (3, 5)
 NODES = 30_000
 """Most nodes of one unit."""
 
-WORK = 4e9
+MOST_NODES = 1_000_000
+"""Most nodes of one level that a user may ask for."""
+
+WORK = 3e8
 """Most nodes times units."""
 
 
@@ -73,9 +76,16 @@ class Ladder:
         if isinstance(points, tuple):
             if len(points) != len(self.sizes):
                 raise FitError(f"points={points}: expected {len(self.sizes)} numbers, one for each level")
-            return tuple(k if q else 1 for k, q in zip(points, self.sizes, strict=True))
-        assert isinstance(points, int)
-        return tuple(points if q else 1 for q in self.sizes)
+        else:
+            assert isinstance(points, int)
+            points = (points,) * len(self.sizes)
+        for k, q in zip(points, self.sizes, strict=True):
+            if k**q > MOST_NODES:
+                raise FitError(
+                    f"points={k}: {q} latent variables of a cluster would need {k**q} nodes, "
+                    f"at most {MOST_NODES} are possible"
+                )
+        return tuple(k if q else 1 for k, q in zip(points, self.sizes, strict=True))
 
     def finer(self, points: int) -> int:
         """Return the next number of points; beyond the last rung about half as many again."""

@@ -1,0 +1,253 @@
+"""Quadrature sums over conditional nodes from the lowest level up, and posterior expectations down."""
+
+from glamm.kernels._engine cimport Level, Response
+from glamm.kernels._work cimport MAX_CHANNELS, Front, Task, Units, Work
+
+cdef extern from "glamm_nodes.h" nogil:
+    ctypedef struct glamm_node_loops:
+        void (*fill)(Py_ssize_t, Py_ssize_t, double, const double *, const double *, double *) noexcept nogil
+        double (*expect)(Py_ssize_t, Py_ssize_t, const double *, const double *, const double *, double *,
+                         double *) noexcept nogil
+        double (*log_sum)(Py_ssize_t, double *) noexcept nogil
+    glamm_node_loops glamm_choose_loops() noexcept
+
+cdef glamm_node_loops loops = glamm_choose_loops()
+
+
+cdef void prior_weights(Work *w, Py_ssize_t d) noexcept nogil:
+    """Start the log weights of a level's path nodes: rule weights and the prior of the own coordinates."""
+    cdef const Level *lev = &w.task.level[d]
+    cdef Front *f = &w.front[d]
+    cdef Py_ssize_t j, x, y, s, q = lev.q, p = lev.path, N = lev.path_nodes, M = lev.nodes
+    cdef double *out
+    cdef double *T
+    cdef double u
+    cdef const double *z = lev.z
+    for j in range(f.count):
+        out = f.weights + j * N
+        T = f.spread + j * p * p
+        for s in range(N):
+            out[s] = lev.log_weight[s % M]
+        for x in range(q):
+            for s in range(N):
+                u = f.path[j * p + x]
+                for y in range(x, p):
+                    u += T[x * p + y] * z[y * N + s]
+                out[s] -= 0.5 * u * u
+
+
+cdef int node_units(Work *w, Py_ssize_t r, Py_ssize_t begin, Py_ssize_t end, int with_d1) noexcept nogil:
+    """Evaluate units [begin, end) of the chunk at all path nodes into the tile."""
+    cdef const Task *task = w.task
+    cdef const Response *res = &task.response[r]
+    cdef const Level *lev = &task.level[0]
+    cdef Units *un = &w.units[r]
+    cdef Front *f = &w.front[0]
+    cdef Py_ssize_t Q = task.coordinates, N = lev.path_nodes, n = un.count, c, i, j, x, y, code
+    cdef const double *a
+    cdef double *T
+    cdef double *out
+    cdef double b, centre
+    cdef const double *nus[MAX_CHANNELS]
+    cdef Py_ssize_t strides[MAX_CHANNELS]
+    cdef double *d1[MAX_CHANNELS]
+    if end <= begin:
+        return 0
+    for c in range(res.channels):
+        nus[c] = un.nu + c * n + begin
+        strides[c] = 0
+        d1[c] = un.node_d1 + c * (end - begin) * N
+    for c in range(res.active):
+        nus[res.channel[c]] = un.node_nu + c * (end - begin) * N
+        strides[res.channel[c]] = 1
+        j = 0
+        for i in range(begin, end):
+            while res.of_cluster[f.first + j + 1] - un.first <= i:
+                j += 1
+            a = res.a + (c * res.n + un.first + i) * Q
+            T = f.spread + j * Q * Q
+            out = un.node_nu + (c * (end - begin) + i - begin) * N
+            centre = un.nu[res.channel[c] * n + i]
+            for y in range(Q):
+                b = 0.0
+                for x in range(y + 1):
+                    b += T[x * Q + y] * a[x]
+                w.scratch[y] = b
+            loops.fill(N, Q, centre, w.scratch, lev.z, out)
+    code = res.block(end - begin, N, res.y + (un.first + begin) * res.ny, res.ny, nus, strides,
+                     un.node_ll, d1 if with_d1 else NULL, NULL, NULL, res.user)
+    return 1 if code < 0 else 0
+
+
+cdef int add_units(Work *w, int with_d1) noexcept nogil:
+    """Add the log densities of all units to the log weights of their lowest clusters."""
+    cdef const Response *res
+    cdef const Level *lev = &w.task.level[0]
+    cdef Units *un
+    cdef Front *f = &w.front[0]
+    cdef Py_ssize_t r, begin, end, i, j, s, N = lev.path_nodes
+    cdef double *out
+    cdef const double *ll
+    cdef double weight
+    for r in range(w.task.responses):
+        res = &w.task.response[r]
+        un = &w.units[r]
+        begin = 0
+        while begin < un.count:
+            end = min(begin + un.tile, un.count)
+            if node_units(w, r, begin, end, with_d1 and un.tile >= un.count):
+                return 1
+            j = 0
+            for i in range(begin, end):
+                while res.of_cluster[f.first + j + 1] - un.first <= i:
+                    j += 1
+                weight = 1.0 if res.weight == NULL else res.weight[un.first + i]
+                out = f.weights + j * N
+                ll = un.node_ll + (i - begin) * N
+                if weight == 1.0:
+                    for s in range(N):
+                        out[s] += ll[s]
+                elif weight > 0.0:
+                    for s in range(N):
+                        out[s] += weight * ll[s]
+            begin = end
+    return 0
+
+
+cdef void sum_up(Work *w, double *loglik) noexcept nogil:
+    """Log-sum-exp from the lowest level to the top; log weights become conditional weights."""
+    cdef const Task *task = w.task
+    cdef const Level *lev
+    cdef Front *f
+    cdef Front *up
+    cdef Py_ssize_t d, j, s, m, M, N, A
+    cdef double *target
+    cdef double weight, value
+    for d in range(task.levels):
+        lev = &task.level[d]
+        f = &w.front[d]
+        M, N = lev.nodes, lev.path_nodes
+        A = N // M
+        for j in range(f.count):
+            target = NULL
+            if d + 1 < task.levels:
+                up = &w.front[d + 1]
+                m = lev.parent[f.first + j] - up.first
+                target = up.weights + m * A
+            weight = 1.0 if lev.weight == NULL else lev.weight[f.first + j]
+            for s in range(A):
+                value = loops.log_sum(M, f.weights + j * N + s * M) - f.log_det[j]
+                if target == NULL:
+                    loglik[j] = value
+                elif weight > 0.0:
+                    target[s] += weight * value
+
+
+cdef void weights_down(Work *w) noexcept nogil:
+    """Make conditional weights joint posterior weights, and take the moments of the nodes."""
+    cdef const Task *task = w.task
+    cdef const Level *lev
+    cdef Front *f
+    cdef Front *up
+    cdef Py_ssize_t d, j, s, x, y, m, M, N, A, p
+    cdef double *row
+    cdef double factor, total
+    cdef const double *zx
+    cdef const double *zy
+    for d in range(task.levels - 1, -1, -1):
+        lev = &task.level[d]
+        f = &w.front[d]
+        M, N, p = lev.nodes, lev.path_nodes, lev.path
+        A = N // M
+        for j in range(f.count):
+            row = f.weights + j * N
+            if d + 1 < task.levels:
+                up = &w.front[d + 1]
+                m = lev.parent[f.first + j] - up.first
+                for s in range(A):
+                    factor = up.weights[m * A + s]
+                    for x in range(M):
+                        row[s * M + x] *= factor
+            for x in range(p):
+                zx = lev.z + x * N
+                total = 0.0
+                for s in range(N):
+                    total += row[s] * zx[s]
+                f.e1[j * p + x] = total
+                for y in range(x + 1):
+                    zy = lev.z + y * N
+                    total = 0.0
+                    for s in range(N):
+                        total += row[s] * zx[s] * zy[s]
+                    f.e2[(j * p + x) * p + y] = total
+                    f.e2[(j * p + y) * p + x] = total
+
+
+cdef int expect_units(Work *w) noexcept nogil:
+    """Take posterior expectations of d1 and d1 z of every unit."""
+    cdef const Response *res
+    cdef const Level *lev = &w.task.level[0]
+    cdef Units *un
+    cdef Front *f = &w.front[0]
+    cdef Py_ssize_t r, begin, end, i, j, k, c, x, N = lev.path_nodes, Q = w.task.coordinates
+    cdef const double *d1
+    cdef const double *row
+    cdef double *gz
+    cdef double *t = w.scratch
+    cdef double weight
+    for r in range(w.task.responses):
+        res = &w.task.response[r]
+        un = &w.units[r]
+        begin = 0
+        while begin < un.count:
+            end = min(begin + un.tile, un.count)
+            if un.tile < un.count and node_units(w, r, begin, end, 1):
+                return 1
+            j = 0
+            for i in range(begin, end):
+                while res.of_cluster[f.first + j + 1] - un.first <= i:
+                    j += 1
+                weight = 1.0 if res.weight == NULL else res.weight[un.first + i]
+                row = f.weights + j * N
+                c = 0
+                for k in range(res.channels):
+                    d1 = un.node_d1 + (k * (end - begin) + i - begin) * N
+                    if c < res.active and res.channel[c] == k:
+                        gz = un.gz + (c * un.count + i) * Q
+                        un.g[k * un.count + i] = weight * loops.expect(N, Q, row, d1, lev.z, t, gz)
+                        for x in range(Q):
+                            gz[x] *= weight
+                        c += 1
+                    else:
+                        un.g[k * un.count + i] = weight * loops.expect(N, 0, row, d1, NULL, t, NULL)
+            begin = end
+    return 0
+
+
+cdef void write_moments(Work *w) noexcept nogil:
+    """Write posterior means and covariances of the standardised latent variables."""
+    cdef const Level *lev
+    cdef Front *f
+    cdef Py_ssize_t d, j, x, y, k, m, p, q
+    cdef double *T
+    cdef double s, t, c
+    for d in range(w.task.levels):
+        lev = &w.task.level[d]
+        f = &w.front[d]
+        p, q = lev.path, lev.q
+        for j in range(f.count):
+            T = f.spread + j * p * p
+            for x in range(q):
+                s = f.path[j * p + x]
+                for k in range(x, p):
+                    s += T[x * p + k] * f.e1[j * p + k]
+                lev.mean[(f.first + j) * q + x] = s
+                for y in range(q):
+                    s = 0.0
+                    for k in range(x, p):
+                        t = 0.0
+                        for m in range(y, p):
+                            c = f.e2[(j * p + k) * p + m] - f.e1[j * p + k] * f.e1[j * p + m]
+                            t += c * T[y * p + m]
+                        s += T[x * p + k] * t
+                    lev.cov[((f.first + j) * q + x) * q + y] = s
