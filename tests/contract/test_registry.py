@@ -242,4 +242,4 @@ def test_plugins_load_lazily():
         "registry.link('log'); assert 'glamm.plugins.links.powers' in sys.modules;"
         "assert 'glamm.plugins.links.probabilities' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -302,4 +302,4 @@ def test_a_rule_without_a_method_is_refused():
 
 def test_importing_the_grammar_does_not_import_lark():
     code = "import sys, glamm.grammar; sys.exit('lark' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
