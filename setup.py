@@ -1,5 +1,6 @@
 """Build of the compiled kernels and the mapping of the top-level folders into the package."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def pxd_tree() -> str:
     return str(tree.relative_to(ROOT))
 
 
+def included(source: Path, found: set[Path]) -> set[Path]:
+    """Return the headers and declarations of this project that a file needs, whatever their depth."""
+    text = source.read_text(encoding="utf-8")
+    names = re.findall(r'(?:#\s*include|cdef extern from) "([^"]+)"', text)
+    names += [f"{name}.pxd" for name in re.findall(r"from glamm\.kernels\.(\w+) cimport", text)]
+    for path in (source.parent / name for name in (*names, f"{source.stem}.pxd")):
+        if path.exists() and path not in found:
+            found.add(path)
+            included(path, found)
+    return found
+
+
 def extensions() -> list[Extension]:
     """Return one extension for each ``.pyx`` file."""
     tree = pxd_tree()
@@ -41,7 +54,7 @@ def extensions() -> list[Extension]:
             f"glamm.kernels.{source.stem}",
             [str(source.relative_to(ROOT))],
             include_dirs=["kernels"],
-            depends=[str(h.relative_to(ROOT)) for h in (ROOT / "kernels").glob("*.[hp]*")],
+            depends=sorted(str(path.relative_to(ROOT)) for path in included(source, set())),
             extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math"],
         )
         extension.cython_include_dirs = [tree]
