@@ -33,6 +33,8 @@ def parse(text: str) -> ast.Model:
     FormulaError
         With one problem for each statement that cannot be read, and its place.
     """
+    if not isinstance(text, str):
+        raise FormulaError(f"the model is {text!r}; expected its text, such as 'y ~ x + (1 | g)'")
     whole = Span(0, len(text))
     found: list[ast.Statement] = []
     problems: list[Problem] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any, TypeVar
 
 import narwhals.stable.v2 as nw
@@ -75,11 +76,13 @@ class Store:
             try:
                 frame = nw.from_native(data, eager_only=True)
             except TypeError:
-                lazy = " (a lazy frame: collect it first)" if hasattr(data, "collect") else ""
-                raise DataError(
-                    f"data of type {type(data).__name__} cannot be read{lazy}; give a pandas, polars or "
-                    "pyarrow table or a dict of arrays"
-                ) from None
+                hint = "give a pandas, polars or pyarrow table or a dict of arrays"
+                if isinstance(data, str | PathLike):
+                    hint = f"read the file first: glamm.data.read({str(data)!r})"
+                elif hasattr(data, "collect"):
+                    hint = "it is a lazy frame: collect it first"
+                message = f"data of type {type(data).__name__} cannot be read as a table"
+                raise DataError(Problem(message, hint=hint)) from None
             native = frame.to_native()
             if isinstance(native, pd.DataFrame):
                 table = cls._from_pandas(native)
@@ -122,7 +125,7 @@ class Store:
         hint = nearest(name, self.columns)
         if not hint:
             listed = ", ".join(self.columns[:12]) + (", ..." if len(self.columns) > 12 else "")
-            hint = f"the columns are {listed}"
+            hint = f"the columns are {listed}" if listed else "they have no columns at all"
         return Problem(f"the data have no column {name!r}", span, hint)
 
     def field(self, name: str) -> Field:

@@ -25,6 +25,8 @@ def family_spec(text: str | FamilySpec) -> FamilySpec:
     """
     if isinstance(text, FamilySpec):
         return text
+    if not isinstance(text, str):
+        raise FormulaError(Problem(f"the family is {text!r}; expected its name as a string", None, _HINT))
     source = " ".join(text.split())
     if not source:
         raise FormulaError(Problem("the family is empty", None, _HINT))
