@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.data.expressions import FUNCTIONS, Expression, Rows, first_non_finite, read, series
+from glamm.data.expressions import FUNCTIONS, Expression, Rows, check_numbers, read, refuse_ambiguous, series
 from glamm.data.fields import Field, used_levels
 from glamm.data.products import Product, dummies, fill, hierarchical
 from glamm.data.store import Store
@@ -211,9 +211,7 @@ def _finite(name: str, store: Store, rows: Rows) -> NDArray[Any]:
         raise DataError(f"the column {name!r} held numbers in the fit and holds labels here")
     values = field.values if rows is None else field.values[rows]
     if values.dtype.kind == "f":
-        bad = first_non_finite(values)
-        if bad is not None:
-            raise DataError(f"{name!r} is not finite in {store.name_row(bad, rows)}")
+        check_numbers(repr(name), values, store, rows)
     return values
 
 
@@ -300,6 +298,7 @@ def make_design(
         _refuse_constant(columns, {name for parts in products for name, _ in parts})
         spec = DesignSpec(names, tuple(columns), products, None)
         return Design(spec.apply(store, rows), names, spec)
+    refuse_ambiguous(e for term in factors for e in term)
     from glamm.data.coding import empty_terms, encode  # loads formulaic: only where a design needs it
 
     length = store.n_rows if rows is None else len(rows)

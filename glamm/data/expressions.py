@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,16 @@ from glamm.data.fields import Field, field_of_pandas, used_levels
 from glamm.data.store import Store
 from glamm.errors import DataError, Problem, Span, nearest
 
-__all__ = ["FUNCTIONS", "Expression", "check", "evaluate", "first_non_finite", "read", "series"]
+__all__ = [
+    "FUNCTIONS",
+    "Expression",
+    "check",
+    "check_numbers",
+    "evaluate",
+    "read",
+    "refuse_ambiguous",
+    "series",
+]
 
 Rows = NDArray[np.intp] | None
 
@@ -34,6 +43,9 @@ _NUMPY = (
     *("maximum", "minimum", "round", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "where"),
 )
 FUNCTIONS: Mapping[str, Any] = {"np": np, "I": _same, **{name: getattr(np, name) for name in _NUMPY}}
+
+LARGEST = 1e150
+"""Largest size of a number whose square is still a number."""
 
 # Strings and quoted names, inside which nothing is rewritten.
 _QUOTED = re.compile(r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`)")
@@ -59,6 +71,8 @@ class Expression:
         Python identifiers that stand for columns in `tree`.
     exact : tuple of str
         Columns that occur inside ``C()``, whose values are labels even where they are numbers.
+    functions : tuple of str
+        Functions it calls.
     """
 
     text: str
@@ -68,6 +82,7 @@ class Expression:
     tree: ast.Expression | None = None
     aliases: Mapping[str, str] | None = None
     exact: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
 
 
 def _names(node: ast.AST) -> Iterator[tuple[str, bool]]:
@@ -164,22 +179,46 @@ def read(text: str, store: Store, span: Span | None = None) -> Expression:
             unknown[column] = problem
     plain = next(iter(columns), None) if isinstance(tree.body, ast.Name) and not unknown else None
     exact = tuple(dict.fromkeys(aliases.get(name, name) for name in _whole(tree)))
-    return Expression(text, plain, tuple(columns), tuple(unknown.values()), tree, aliases, exact)
+    functions = tuple(dict.fromkeys(name for name, called in _names(tree) if called))
+    return Expression(text, plain, tuple(columns), tuple(unknown.values()), tree, aliases, exact, functions)
 
 
 def check(expression: Expression) -> Expression:
     """Return `expression`, or raise the problems found in it."""
     if expression.unknown:
         raise DataError(expression.unknown)
+    refuse_ambiguous([expression])
     return expression
 
 
-def first_non_finite(values: NDArray[Any]) -> int | None:
-    """Return the position of the first row of `values`, shape (n,) or (n, p), that is not finite."""
-    finite = np.isfinite(values)
-    if finite.all():
-        return None
-    return int(np.argmin(finite if finite.ndim == 1 else finite.all(axis=1)))
+def refuse_ambiguous(expressions: Iterable[Expression]) -> None:
+    """Raise for a name that is called like a function and stands for a column as well.
+
+    Python expressions that are computed together share their names.
+    """
+    expressions = list(expressions)
+    columns = {name for expression in expressions for name in expression.columns}
+    for expression in expressions:
+        for name in expression.functions:
+            if name in columns:
+                message = f"{name!r} is used both as a column and as the function in {expression.text!r}"
+                raise DataError(Problem(message, hint="rename the column"))
+
+
+def check_numbers(what: str, values: NDArray[Any], store: Store, rows: Rows) -> None:
+    """Raise unless all of `values`, shape (n,), are finite and their squares are numbers, too."""
+    size = np.abs(values)
+    usable = size <= LARGEST
+    if usable.all():
+        if 0.0 < size.max(initial=0.0) < 1.0 / LARGEST:
+            message = f"{what} is below {1.0 / LARGEST:g} in every row, too small to compute with"
+            raise DataError(Problem(message, hint="multiply it by a constant"))
+        return
+    row = int(np.argmin(usable))
+    if np.isfinite(values[row]):
+        message = f"{what} is {values[row]:g} in {store.name_row(row, rows)}, too large to compute with"
+        raise DataError(Problem(message, hint="divide it by a constant"))
+    raise DataError(f"{what} is not finite in {store.name_row(row, rows)}")
 
 
 def series(field: Field, rows: Rows, exact: bool = False) -> pd.Series:

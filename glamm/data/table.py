@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glamm.data.design import Design, Offset, complete, make_design, make_offset
-from glamm.data.expressions import Rows, evaluate, first_non_finite, read
+from glamm.data.expressions import Rows, check_numbers, evaluate, read
 from glamm.data.fields import Field, field_of_pandas
 from glamm.data.groups import make_group
 from glamm.data.store import Store
@@ -144,9 +144,7 @@ class Table(Store):
             return Column(text, values, ("False", "True"))
         if field.kind == "label":
             return Column(text, values, tuple(str(level) for level in field.levels), field.ordered)
-        bad = first_non_finite(values)
-        if bad is not None:
-            raise DataError(f"the response {text!r} is not finite in {self.name_row(bad, rows)}")
+        check_numbers(f"the response {text!r}", values, self, rows)
         return Column(text, values)
 
     def group(self, factor: GroupFactor, rows: Rows = None) -> tuple[NDArray[np.intp], list[Any]]:
