@@ -64,10 +64,11 @@ def _lower(graph: ModelGraph, table: Table, weights: Mapping[str, Any]) -> Lower
     rows = _union([selection.rows for selection in selections], table.n_rows)
     tree = sort_clusters(table, graph.levels, rows, weights)
     _enough_clusters(tree)
+    weight = table.weights(weights[ROW], tree.rows) if ROW in weights else None
     observed = []
     for response, family, selection in zip(graph.responses, families, selections, strict=True):
         with gathered.part(response.span):
-            observed.append(_observe(response, family, selection, table, tree, weights.get(ROW)))
+            observed.append(_observe(response, family, selection, table, tree, weight))
     gathered.check()
     assembly = Assembly(graph, table, tree, observed)
     responses, layouts = assembly.responses()
@@ -219,7 +220,12 @@ def _enough_clusters(tree: ClusterTree) -> None:
 
 
 def _observe(
-    response: Response, family: Family, selection: Selection, table: Table, tree: ClusterTree, weights: Any
+    response: Response,
+    family: Family,
+    selection: Selection,
+    table: Table,
+    tree: ClusterTree,
+    weight: Array | None,
 ) -> Observed:
     """Return the values of a response in the order of the plan."""
     rows, cluster = tree.rows, tree.cluster
@@ -228,6 +234,7 @@ def _observe(
         used[selection.rows] = True
         kept = used[rows]
         rows, cluster = rows[kept], np.ascontiguousarray(cluster[kept])
+        weight = None if weight is None else weight[kept]
     in_order = len(rows) == table.n_rows and bool(np.all(rows[:-1] < rows[1:]))
     chosen = None if in_order else rows
     columns = table.response(response.form, chosen)
@@ -237,7 +244,6 @@ def _observe(
         row = "" if error.row is None else f" in {table.name_row(error.row, chosen)}"
         raise DataError(Problem(f"{error}{row}", response.span)) from None
     encoded = Encoded(np.ascontiguousarray(encoded.y, dtype=np.float64), encoded.categories)
-    weight = None if weights is None else table.weights(weights, chosen)
     return Observed(response, family, encoded, rows, chosen, cluster, weight)
 
 
