@@ -100,7 +100,7 @@ def _moment_covariance(outer: Array, product: Array, factor: Index) -> Array:
     matrix = product[i[:, None], j[:, None], i[None, :], j[None, :]]
     psi = np.zeros((q, q))
     scale = np.sqrt(np.abs(np.diagonal(matrix)))
-    if np.all(scale > 0.0):
+    if np.all(scale > 0.0) and np.isfinite(matrix).all() and np.isfinite(outer).all():
         scaled = matrix / np.outer(scale, scale)
         psi[i, j] = np.linalg.lstsq(scaled, outer[i, j] / scale, rcond=1e-6)[0] / scale
     return 0.5 * (psi + psi.T)

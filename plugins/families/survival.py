@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import gamma
 
-from glamm.plugins.families._common import LogMeanFamily, compiled
+from glamm.plugins.families._common import LogMeanFamily, compiled, need_variation
 from glamm.protocols import Array, Column, Encoded, Interval, Parameter, ResponseError
 
 __all__ = ["Exponential", "Weibull"]
@@ -46,7 +46,9 @@ class Weibull(LogMeanFamily):
         event = np.ones(inside.size) if len(columns) == 1 else self._events(columns[1])
         if event.size and not event.any():
             raise ResponseError(f"every time of {time.name!r} is censored: no event to learn from")
-        return Encoded(np.column_stack((np.asarray(time.values, float), event)))
+        encoded = Encoded(np.column_stack((np.asarray(time.values, float), event)))
+        # times that are all the same have no finite shape
+        return need_variation(time, encoded) if self.parameters else encoded
 
     @staticmethod
     def _events(column: Column) -> Array:
