@@ -15,7 +15,8 @@ from glamm.data import Table
 from glamm.errors import FitError, Problem, nearest
 from glamm.grammar import parse
 from glamm.graph import FamilySpec, build, family_spec
-from glamm.inference import AdaptiveQuadrature, FitOptions, Newton, maximise
+from glamm.inference import AdaptiveQuadrature, FitOptions, Missing, Newton, maximise
+from glamm.inference.options import is_count
 from glamm.inference.progress import Callback
 from glamm.results.covariance import check_covariance
 from glamm.results.fitted import fitted_result
@@ -34,9 +35,16 @@ class ConvergenceWarning(UserWarning):
 def _families(family: str | Mapping[str, str] | None) -> FamilySpec | dict[str, FamilySpec] | None:
     if family is None:
         return None
-    if isinstance(family, str):
-        return family_spec(family)
-    return {name: family_spec(text) for name, text in family.items()}
+    if isinstance(family, Mapping):
+        return {name: family_spec(text) for name, text in family.items()}
+    return family_spec(family)
+
+
+def _numbers(start: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(start, dtype=float)
+    except (TypeError, ValueError):
+        raise FitError(f"start holds {start!r}: expected numbers, or parameters with numbers") from None
 
 
 class Model:
@@ -158,7 +166,7 @@ class Model:
             if points not in ("auto", 1):
                 raise FitError(f"method='laplace' is the one-point rule, but points={points!r}")
             points = 1
-        if threads is not None and threads < 1:
+        if threads is not None and not is_count(threads):
             raise FitError(f"threads={threads!r}: expected a whole number from 1 up")
         given = {"tol": tol, "max_iterations": max_iterations}
         options = FitOptions(
@@ -171,7 +179,12 @@ class Model:
         optimum = maximise(self.lowered.plan, options)
         result = fitted_result(self.lowered, optimum, self._index, threads=threads, cov_type=cov_type)
         if not optimum.converged:
-            warnings.warn(f"the fit has {optimum.status.value}", ConvergenceWarning, stacklevel=2)
+            message = f"the fit has {optimum.status.value}"
+            why = Missing.DIVERGING.value
+            growing = [name for name, reason in result.missing_errors.items() if reason.endswith(why)]
+            if growing:
+                message += f": {', '.join(growing)}"
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return result
 
     def _start(self, start: Mapping[str, float] | Sequence[float] | None) -> NDArray[np.float64] | None:
@@ -190,10 +203,9 @@ class Model:
                     for name in unknown
                 )
             values = table.natural(self.lowered.plan.start)
-            for name, value in start.items():
-                values[names.index(name)] = value
+            values[[names.index(name) for name in start]] = _numbers(list(start.values()))
         else:
-            values = np.asarray(start, dtype=float)
+            values = _numbers(start)
             if values.shape != (len(table),):
                 raise FitError(f"start has shape {values.shape}, but the model has {len(table)} parameters")
         with np.errstate(all="ignore"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,15 @@ from numpy.typing import NDArray
 from glamm.errors import FitError
 from glamm.inference.progress import Callback
 
-__all__ = ["AdaptiveQuadrature", "FitOptions", "Laplace", "Newton"]
+__all__ = ["MOST_POINTS", "AdaptiveQuadrature", "FitOptions", "Laplace", "Newton", "is_count"]
+
+MOST_POINTS = 200
+"""Most points of a dimension; weights of rules much finer are too small to be numbers."""
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Return whether `value` is a whole number from 1 up."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +54,15 @@ class AdaptiveQuadrature:
         else:
             values: tuple[object, ...] = tuple(points) if isinstance(points, Sequence) else (points,)
             for value in values:
-                if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+                if not is_count(value):
                     raise FitError(f"points={points!r}: a number of points is a whole number from 1 up")
+                if value > MOST_POINTS:
+                    raise FitError(
+                        f"points={points!r}: at most {MOST_POINTS} points a dimension are possible"
+                    )
             whole = tuple(int(value) for value in values)  # type: ignore[call-overload]
             object.__setattr__(self, "points", whole if isinstance(points, Sequence) else whole[0])
-        if self.max_points is not None and self.max_points < 1:
+        if self.max_points is not None and not is_count(self.max_points):
             raise FitError(f"max_points={self.max_points!r}: a number of points is a whole number from 1 up")
 
 
@@ -77,9 +90,9 @@ class Newton:
     max_iterations: int = 200
 
     def __post_init__(self) -> None:
-        if not self.tol > 0.0:
+        if not isinstance(self.tol, int | float | np.number) or not 0.0 < self.tol < np.inf:
             raise FitError(f"tol={self.tol!r}: expected a positive number")
-        if self.max_iterations < 1:
+        if not is_count(self.max_iterations):
             raise FitError(f"max_iterations={self.max_iterations!r}: expected a whole number from 1 up")
 
 

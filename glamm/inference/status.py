@@ -17,8 +17,8 @@ class Status(Enum):
         "fell below its tolerance"
     )
     DIVERGING = (
-        "not converged: some coefficients grow without bound (the responses are separated); "
-        "their values are where the log-likelihood stopped moving"
+        "not converged: some parameters grow without bound (the responses are separated, or a dispersion "
+        "vanishes); their values are where the log-likelihood stopped moving"
     )
     INTEGRATION_UNSETTLED = (
         "not converged: the estimates still move with the number of quadrature points "
@@ -41,6 +41,6 @@ class Missing(Enum):
     BOUNDARY = "its variance is estimated as zero, the boundary of its range"
     FLAT = "a variance at zero leaves it undetermined"
     UNIDENTIFIED = "the data do not determine it: the log-likelihood is flat along a direction that moves it"
-    DIVERGING = "it grows without bound (the responses are separated)"
+    DIVERGING = "it grows without bound (the responses are separated, or a dispersion vanishes)"
     NOT_COMPUTED = "the information matrix could not be computed at the last point"
     INDEFINITE = "the last point is not a maximum: the log-likelihood rises along a direction that moves it"

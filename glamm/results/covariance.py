@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.errors import GlammError, Problem, nearest
+from glamm.errors import FitError, Problem, nearest
 
 Array = NDArray[np.float64]
 
@@ -18,7 +18,7 @@ def check_covariance(cov_type: str) -> None:
     """Raise an error unless `cov_type` is the name of a covariance estimator."""
     if cov_type not in COVARIANCES:
         message = f"cov_type={cov_type!r} is not known: expected one of {', '.join(COVARIANCES)}"
-        raise GlammError(Problem(message, hint=nearest(cov_type, COVARIANCES)))
+        raise FitError(Problem(message, hint=nearest(cov_type, COVARIANCES)))
 
 
 def delta_method(covariance: Array, jacobian: Array) -> Array:
