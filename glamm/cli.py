@@ -143,6 +143,8 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     for path in (arguments.out, arguments.save):
         if path is not None and not path.absolute().parent.is_dir():
             raise DataError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+        if path is not None and path.is_dir():
+            raise DataError(f"cannot write {path}: it is a folder")
 
 
 def _fit(arguments: argparse.Namespace) -> int:
