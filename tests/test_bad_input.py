@@ -290,7 +290,7 @@ def test_counts_in_clusters_of_one_row():
         DataError,
         ["'log(x)'", "not finite", "row 7"],
         "y ~ log(x)",
-        DATA.assign(x=np.arange(N) - ROW),
+        DATA.assign(x=np.where(DATA.index == ROW, 0, 1 + DATA.x**2)),
     ),
     case(
         "huge response",
@@ -538,7 +538,7 @@ TWINS = {
         "`if` ~ `class` + f + (1 | `def`)",
         DATA.rename(columns={"n": "if", "x": "class", "g": "def"}),
     ),
-    "unicode": ("n ~ größe + f + (1 |学校)", DATA.rename(columns={"x": "größe", "g": "学校"})),
+    "unicode": ("n ~ größe + f + (1 | 学校)", DATA.rename(columns={"x": "größe", "g": "学校"})),
     "functions": (
         "log ~ exp + C + (1 | sqrt)",
         DATA.rename(columns={"n": "log", "x": "exp", "f": "C", "g": "sqrt"}),

@@ -20,7 +20,7 @@ MOST_POINTS = 200
 
 def is_count(value: object) -> TypeGuard[int]:
     """Return whether `value` is a whole number from 1 up."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
 
 
 @dataclass(frozen=True, slots=True)
