@@ -52,7 +52,8 @@ class _Units:
         for row, predictor in zip(values, plan.predictors, strict=True):
             if predictor.design.shape[1]:
                 np.matmul(predictor.design, theta[predictor.coefficient], out=row)
-                row += predictor.offset
+                if np.any(predictor.offset):
+                    row += predictor.offset
             else:
                 row[:] = predictor.offset
         if plan.channels is None:
@@ -63,15 +64,25 @@ class _Units:
 
     def loadings(self, factors: Sequence[Array], width: int) -> Array:
         """Return the loadings of the active channels, shape (active, n, Q)."""
-        a = np.zeros((len(self.active), self.n, width))
+        a = np.empty((len(self.active), self.n, width))
         for row, channel in zip(a, self.active, strict=True):
+            filled: set[int] = set()
             for rows, predictor in self._sources(int(channel)):
                 for loading in predictor.loadings:
                     start, factor = self.starts[loading.level], factors[loading.level]
                     for column, latent in zip(loading.design.T, loading.latent, strict=True):
                         # row `latent` of a lower triangle ends at its diagonal
                         for k in range(latent + 1):
-                            row[rows, start + k] += column[rows] * factor[latent, k]
+                            target = row[:, start + k]
+                            if start + k in filled or not isinstance(rows, slice):
+                                if start + k not in filled:
+                                    target[:] = 0.0
+                                target[rows] += column[rows] * factor[latent, k]
+                            else:
+                                np.multiply(column, factor[latent, k], out=target)
+                            filled.add(start + k)
+            for unused in set(range(width)) - filled:
+                row[:, unused] = 0.0
         return a
 
     def _sources(self, channel: int) -> list[tuple[slice | Index, PredictorPlan]]:
