@@ -185,9 +185,14 @@ def in_terms_of_case(case: Case, params: pd.Series, covariance: pd.DataFrame) ->
     return estimate, dict(zip(wanted, np.sqrt(np.diag(spread)), strict=True))
 
 
+def clusters(case: Case, suffix: str) -> pd.DataFrame:
+    """Return the case's file of clusters: empirical Bayes moments, log-likelihoods."""
+    return pd.read_csv(FOLDER / f"{case.name}_eb{suffix}.csv", dtype={"cluster": str}).set_index("cluster")
+
+
 def empirical_bayes(case: Case, suffix: str) -> pd.DataFrame:
     """Return means and ``sd_`` columns by cluster, named as glamm's `ranef` names them."""
-    frame = pd.read_csv(FOLDER / f"{case.name}_eb{suffix}.csv", dtype={"cluster": str}).set_index("cluster")
+    frame = clusters(case, suffix)
     plain = frame.rename(columns={"eb": "eb_(Intercept)", "sd": "sd_(Intercept)"})
     columns = {}
     for column in plain.columns:

@@ -73,11 +73,26 @@ class FittedSource:
     def _scores(self) -> Array:
         return self._objective().cluster_scores(self.theta)
 
+    def _frequencies(self) -> Array | None:
+        """Return the frequency weights of the highest clusters, shape (clusters,), or None.
+
+        Without groups the rows are the clusters, so their weights count copies of clusters.
+        """
+        top = self.lowered.plan.levels[-1]
+        if self.lowered.levels[-1].group is not None:
+            return top.weight
+        weight = np.ones(top.clusters)
+        for response in self.lowered.plan.responses:
+            if response.weight is None:
+                return None
+            weight[response.cluster] = response.weight
+        return weight
+
     def _theta_covariance(self, cov_type: str) -> Array:
         known = self.optimum.covariance
         if cov_type == "nonrobust":
             return known
-        weight = self.lowered.plan.levels[-1].weight
+        weight = self._frequencies()
         if cov_type == "robust":
             clusters = len(self._scores) if weight is None else float(weight.sum())
             if clusters < 2:

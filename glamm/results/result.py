@@ -124,8 +124,8 @@ class Result:
         Parameters
         ----------
         cov_type : {"nonrobust", "robust", "opg"}
-            Observed information; sandwich over clusters of the highest level; outer product of their
-            scores.
+            Observed information; sandwich over the J clusters of the highest level (the rows, if there
+            are no groups), with Stata's factor ``J / (J - 1)``; outer product of their scores.
         """
         return Result(self.facts, self._rows, self._values, self._source, cov_type=cov_type)
 

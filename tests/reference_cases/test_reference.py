@@ -8,6 +8,7 @@ of the scale of the effect.
 import numpy as np
 import pytest
 from reference import (
+    clusters,
     empirical_bayes,
     exact_loglik,
     in_terms_of_case,
@@ -101,6 +102,34 @@ def test_empirical_bayes(name):
             scale = max(1.0, float(expected[column].abs().max()))
             difference = frame.loc[expected.index, column] - expected[column]
             assert difference.abs().max() < 1e-4 * scale, (level, column)
+
+
+def listed(column):
+    """Return name, level and file of the cases that list a quantity of clusters."""
+    return [
+        (case.name, level, suffix)
+        for case in BY_NAME.values()
+        for level, suffix in case.eb.items()
+        if column in clusters(case, suffix)
+    ]
+
+
+@pytest.mark.parametrize(("name", "level", "suffix"), listed("cov_12"))
+def test_posterior_covariances(name, level, suffix):
+    source = fit(name)._source
+    at = [layout.name for layout in source.levels].index(level)
+    expected = clusters(BY_NAME[name], suffix)["cov_12"].loc[[str(x) for x in source.labels()[at]]]
+    found = source.posterior()[at].covariance[:, 0, 1]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * expected.abs().max())
+
+
+@pytest.mark.parametrize(("name", "level", "suffix"), listed("loglik"))
+def test_log_likelihoods_of_clusters(name, level, suffix):
+    source = fit(name)._source
+    assert level == source.levels[-1].name
+    expected = clusters(BY_NAME[name], suffix)["loglik"].loc[[str(x) for x in source.labels()[-1]]]
+    found = Objective(source.lowered.plan, source.optimum.points).cluster_logliks(source.theta)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", cases(lambda case: bool(laplace_logliks(case))))

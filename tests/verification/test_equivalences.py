@@ -116,6 +116,40 @@ def test_weights_of_rows_count_copies(seed):
     )
 
 
+def test_weights_of_rows_without_groups_count_copies():
+    weight = np.random.RandomState(2).randint(0, 4, len(COUNTS))
+    repeated = COUNTS.loc[np.repeat(COUNTS.index, weight)].reset_index(drop=True)
+    text = "y ~ treat * visit"
+    weighted, expected = counts(text=text, weights=weight), counts(repeated, text=text)
+    same(weighted, expected)
+    assert weighted.nobs == expected.nobs == len(repeated)
+    for kind in ("robust", "opg"):
+        np.testing.assert_allclose(
+            weighted.with_covariance(kind).bse, expected.with_covariance(kind).bse, rtol=1e-4
+        )
+
+
+def test_weights_of_clusters_at_two_levels_count_copies():
+    weights = {
+        "inner": 1 + (SCHOOLS["school"] * 7 + SCHOOLS["class"] * 3) % 3,
+        "outer": 1 + SCHOOLS["school"] % 2,
+    }
+    data = SCHOOLS.assign(**weights)
+    copies = []
+    for (school, _), rows in data.groupby(["school", "class"]):
+        for outer in range(rows["outer"].iloc[0]):
+            for _ in range(rows["inner"].iloc[0]):
+                copies.append(rows.assign(school=10 * school + outer, **{"class": len(copies)}))
+    repeated = pd.concat(copies, ignore_index=True)
+    found = glamm.fit(NESTED, data, "binomial", {"school:class": "inner", "school": "outer"}, points=3)
+    expected = glamm.fit(NESTED, repeated, "binomial", points=3)
+    same(found, expected)
+    assert found.nobs == expected.nobs
+    np.testing.assert_allclose(
+        found.with_covariance("robust").bse, expected.with_covariance("robust").bse, rtol=1e-3
+    )
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
