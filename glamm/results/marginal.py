@@ -49,8 +49,9 @@ def _trapezoid(sd: float) -> tuple[Array, Array]:
     """
     step = min(WIDEST_STEP, STEP_BY_SD / sd)
     half = int(np.ceil((TAIL + min(sd, MOST_SHIFT)) / step))
-    z = step * np.arange(-half, half + 1)
-    return z, np.exp(-0.5 * z * z)
+    z: Array = step * np.arange(-half, half + 1, dtype=np.float64)
+    weights: Array = np.exp(-0.5 * z * z)
+    return z, weights
 
 
 def marginal_mean(
