@@ -1,4 +1,4 @@
-"""Vectorised evaluation of two-level models with one random coefficient.
+"""Vectorised evaluation of two-level models with one to three random coefficients.
 
 An override of the general engine for densities ``y nu - m K(nu)`` with the logistic or the exponential
 cumulant function K; it takes the same arrays and returns the same numbers (tests compare the two).
@@ -14,19 +14,30 @@ import numpy as np
 cdef extern from "glamm_lanes_isa.h" nogil:
     cdef enum:
         GLAMM_LANES
-    ctypedef int (*glamm_lanes)(const Py_ssize_t *first, const Py_ssize_t *count, Py_ssize_t rows,
-                                Py_ssize_t nodes, const double *z, const double *log_weight,
-                                const double *y, Py_ssize_t ny, const double *o, const double *a,
-                                const double *weight, double tolerance, int sweeps, double *mode,
-                                double *loglik, double *mean, double *variance, double *go, double *ga,
-                                double *scratch, int *used)
-    glamm_lanes glamm_lanes_choose(int cumulant)
+        GLAMM_LANES_MOST
+    ctypedef struct glamm_lanes_task:
+        Py_ssize_t nodes
+        const double *z
+        const double *log_weight
+        const double *y
+        Py_ssize_t ny
+        const double *o
+        const double *a
+        double tolerance
+        int sweeps
+        double *go
+        double *ga
+    ctypedef int (*glamm_lanes)(const glamm_lanes_task *task, const Py_ssize_t *first,
+                                const Py_ssize_t *count, Py_ssize_t rows, const double *weight, double *mode,
+                                double *loglik, double *mean, double *cov, double *scratch, int *used)
+    glamm_lanes glamm_lanes_choose(int cumulant, int q)
 
+MOST_COEFFICIENTS = GLAMM_LANES_MOST
 CUMULANTS = ("logistic", "exponential")
 
 
 cdef class Lanes:
-    """Adaptive Gauss-Hermite quadrature of one random coefficient, several clusters at a time.
+    """Adaptive Gauss-Hermite quadrature of few random coefficients, several clusters at a time.
 
     Parameters
     ----------
@@ -37,13 +48,16 @@ cdef class Lanes:
     cumulant : {"logistic", "exponential"}
     constant : ndarray, shape (n,)
         What the log density adds to ``y nu - m K(nu)``.
+    q : int
+        Number of random coefficients, at most `MOST_COEFFICIENTS`.
     """
 
     cdef const double[:, ::1] y
     cdef const Py_ssize_t[::1] first
     cdef const Py_ssize_t[::1] order
     cdef const double[::1] weight
-    cdef const double[::1] z
+    cdef const double[:, ::1] z
+    cdef Py_ssize_t q
     cdef const double[::1] log_weight
     cdef Py_ssize_t clusters
     cdef Py_ssize_t largest
@@ -55,9 +69,10 @@ cdef class Lanes:
     cdef readonly int max_sweeps
     cdef readonly int last_sweeps
 
-    def __init__(self, y, of_cluster, weight, cumulant, constant):
+    def __init__(self, y, of_cluster, weight, cumulant, constant, Py_ssize_t q):
         self.pool, self.pool_size = None, 0
         self.tolerance, self.max_sweeps = 1e-9, 200
+        self.q = q
         self.y = np.ascontiguousarray(y, dtype=np.float64)
         self.first = np.ascontiguousarray(of_cluster, dtype=np.intp)
         sizes = np.diff(of_cluster)
@@ -69,7 +84,7 @@ cdef class Lanes:
         kind = CUMULANTS.index(cumulant) + 1
         if kind == 1 and np.all(np.asarray(y)[:, 1] == 1.0):
             kind = 0
-        self.function = glamm_lanes_choose(kind)
+        self.function = glamm_lanes_choose(kind, q)
         totals = np.concatenate(([0.0], np.cumsum(constant)))
         self.constant = totals[of_cluster[1:]] - totals[of_cluster[:-1]]
 
@@ -77,15 +92,16 @@ cdef class Lanes:
         """Return an engine of the same data, for another rule."""
         cdef Lanes other = Lanes.__new__(Lanes)
         other.y, other.first, other.order, other.weight = self.y, self.first, self.order, self.weight
-        other.clusters, other.largest, other.constant = self.clusters, self.largest, self.constant
+        other.clusters, other.largest, other.q = self.clusters, self.largest, self.q
+        other.constant = self.constant
         other.pool, other.pool_size, other.function = self.pool, self.pool_size, self.function
         other.tolerance, other.max_sweeps = self.tolerance, self.max_sweeps
         return other
 
     def set_rule(self, rules):
-        """Set the nodes: one pair of nodes (M, 1) and log weights (M) plus z'z / 2."""
+        """Set the nodes: one pair of nodes (M, q) and log weights (M) plus z'z / 2."""
         (nodes, log_weight), = rules
-        self.z = np.ascontiguousarray(nodes[:, 0], dtype=np.float64)
+        self.z = np.ascontiguousarray(nodes.T, dtype=np.float64)
         self.log_weight = np.ascontiguousarray(log_weight, dtype=np.float64)
 
     def evaluate(self, o, a, start, *, bint gradient=False, bint moments=False, Py_ssize_t threads=1):
@@ -95,7 +111,8 @@ cdef class Lanes:
         loadings = np.ascontiguousarray(a[0], dtype=np.float64).reshape(-1)
         loglik = np.empty(self.clusters)
         go, ga = (np.empty_like(offsets), np.empty_like(loadings)) if gradient else (None, None)
-        mean, cov = (np.empty(self.clusters), np.empty(self.clusters)) if moments else (None, None)
+        size, q = self.clusters, self.q
+        mean, cov = (np.empty(size * q), np.empty(size * q * q)) if moments else (None, None)
         arrays = (mode, offsets, loadings, loglik, go, ga, mean, cov)
         groups = (self.clusters + GLAMM_LANES - 1) // GLAMM_LANES
         if threads <= 1 or groups < 8 * threads:
@@ -115,60 +132,69 @@ cdef class Lanes:
         loglik += self.constant
         return {
             "loglik": loglik,
-            "modes": [mode.reshape(-1, 1)],
+            "modes": [mode.reshape(size, q)],
             "failed": not np.all(np.isfinite(loglik)),
             "go": [go.reshape(1, -1)] if gradient else [],
-            "ga": [ga.reshape(1, -1, 1)] if gradient else [],
-            "mean": [mean.reshape(-1, 1)] if moments else [],
-            "cov": [cov.reshape(-1, 1, 1)] if moments else [],
+            "ga": [ga.reshape(1, -1, q)] if gradient else [],
+            "mean": [mean.reshape(size, q)] if moments else [],
+            "cov": [cov.reshape(size, q, q)] if moments else [],
         }
 
     def _run(self, Py_ssize_t begin, Py_ssize_t end, double[::1] mode, const double[::1] o,
              const double[::1] a, double[::1] loglik, double[::1] go, double[::1] ga, double[::1] mean,
-             double[::1] variance):
+             double[::1] cov):
         """Evaluate groups [begin, end) of lanes; return the sweeps used, or -1 without memory."""
-        cdef Py_ssize_t group, v, j, rows, nodes = self.z.shape[0], ny = self.y.shape[1]
+        cdef glamm_lanes_task task
+        cdef Py_ssize_t group, v, x, j, rows, q = self.q, qq = self.q * self.q
         cdef Py_ssize_t first[GLAMM_LANES]
         cdef Py_ssize_t count[GLAMM_LANES]
         cdef Py_ssize_t cluster[GLAMM_LANES]
-        cdef double modes[GLAMM_LANES]
+        cdef double modes[GLAMM_LANES * GLAMM_LANES_MOST]
         cdef double values[GLAMM_LANES]
-        cdef double means[GLAMM_LANES]
-        cdef double variances[GLAMM_LANES]
+        cdef double means[GLAMM_LANES * GLAMM_LANES_MOST]
+        cdef double covs[GLAMM_LANES * GLAMM_LANES_MOST * GLAMM_LANES_MOST]
         cdef double weights[GLAMM_LANES]
         cdef int used = 0, most = 0, code
         cdef bint moments = mean is not None
         cdef double *scratch
-        cdef double *go_start = &go[0] if go is not None else NULL
-        cdef double *ga_start = &ga[0] if ga is not None else NULL
+        task.nodes, task.z, task.log_weight = self.z.shape[1], &self.z[0, 0], &self.log_weight[0]
+        task.y, task.ny, task.o, task.a = &self.y[0, 0], self.y.shape[1], &o[0], &a[0]
+        task.tolerance, task.sweeps = self.tolerance, self.max_sweeps
+        task.go = &go[0] if go is not None else NULL
+        task.ga = &ga[0] if ga is not None else NULL
         with nogil:
             scratch = <double *> malloc(
-                (self.largest * (9 + nodes) + 2 * nodes) * GLAMM_LANES * sizeof(double))
+                (self.largest * (7 + 2 * q + task.nodes) + 2 * task.nodes) * GLAMM_LANES * sizeof(double))
             if scratch != NULL:
                 for group in range(begin, end):
                     rows = 0
                     for v in range(GLAMM_LANES):
                         j = group * GLAMM_LANES + v
                         cluster[v] = self.order[j] if j < self.clusters else -1
-                        first[v] = count[v] = 0
-                        modes[v], weights[v] = 0.0, 0.0
+                        first[v], count[v], weights[v] = 0, 0, 0.0
+                        for x in range(q):
+                            modes[v * q + x] = 0.0
                         if cluster[v] >= 0:
                             first[v] = self.first[cluster[v]]
                             count[v] = self.first[cluster[v] + 1] - first[v]
-                            modes[v], weights[v] = mode[cluster[v]], self.weight[cluster[v]]
+                            weights[v] = self.weight[cluster[v]]
+                            for x in range(q):
+                                modes[v * q + x] = mode[cluster[v] * q + x]
                         rows = max(rows, count[v])
-                    code = self.function(
-                        first, count, rows, nodes, &self.z[0], &self.log_weight[0], &self.y[0, 0], ny, &o[0],
-                        &a[0], weights, self.tolerance, self.max_sweeps, modes, values,
-                        means if moments else NULL, variances, go_start, ga_start, scratch, &used)
+                    code = self.function(&task, first, count, rows, weights, modes, values,
+                                         means if moments else NULL, covs, scratch, &used)
                     most = max(most, used)
                     for v in range(GLAMM_LANES):
                         j = cluster[v]
                         if j < 0:
                             continue
-                        mode[j] = modes[v]
                         loglik[j] = -INFINITY if code else values[v]
+                        for x in range(q):
+                            mode[j * q + x] = modes[v * q + x]
                         if moments:
-                            mean[j], variance[j] = means[v], variances[v]
+                            for x in range(q):
+                                mean[j * q + x] = means[v * q + x]
+                            for x in range(qq):
+                                cov[j * qq + x] = covs[v * qq + x]
                 free(scratch)
         return most if scratch != NULL else -1

@@ -1,107 +1,181 @@
-/* Two-level models with one random coefficient, GLAMM_LANES clusters at a time.
+/* Two-level models with GLAMM_Q random coefficients, GLAMM_LANES clusters at a time.
  *
- * A template, included once for each instruction set and cumulant function with these macros set:
+ * A template, included once for each instruction set, cumulant function and number of coefficients with
+ * these macros set:
  *   GLAMM_LANES_NAME   name of the function to define
- *   GLAMM_POINT(nu, y, m, d1, w, skew)
- *       sets d1 = derivative of the log density, w minus its second derivative
- *       and skew minus its third, at the linear predictor nu of a unit with response y and size m
- *       (m is 1 for a unit without a size and 0 for padding, for which all three must be 0)
+ *   GLAMM_Q            number of random coefficients
+ *   GLAMM_POINT(nu, y, m, part, factor, d1, w, skew)
+ *       sets part and factor, in [1, 2], so that the log density without constants is
+ *       y nu - part - log(factor), d1 its derivative, w minus its second derivative and skew minus its
+ *       third, at the linear predictor nu of a unit with response y and size m (1 for a unit without a
+ *       size and 0 for padding, for which factor must be 1 and the others 0)
  *   GLAMM_NODE(nu, y, m, part, factor, d1)
- *       sets part and factor, in [1, 2], so that the log density is y nu - part - log(factor), and d1
+ *       the same for a quadrature node
  * Lanes run over clusters, so that nothing is summed across lanes and no cluster has a remainder. Loops
  * over lanes have a constant length and no branches: compilers turn them into vector instructions.
  *
- * Formulas: docs/engine.md, the exact gradient with one latent coordinate.
+ * Formulas: docs/engine.md, the exact gradient of one level. L is the Cholesky factor of the Hessian at
+ * the mode, T its inverse transpose; both are kept as triangles.
  */
 
-static int GLAMM_LANES_NAME(const ptrdiff_t *first, const ptrdiff_t *count, ptrdiff_t rows, ptrdiff_t nodes,
-                     const double *z, const double *log_weight, const double *y, ptrdiff_t ny,
-                     const double *o, const double *a, const double *weight, double tolerance, int sweeps,
-                     double *mode, double *loglik, double *mean, double *variance, double *go, double *ga,
-                     double *scratch, int *used) {
-    enum { V = GLAMM_LANES };
-    double *O = scratch, *A = O + rows * V, *Y = A + rows * V, *M = Y + rows * V, *D1 = M + rows * V;
-    double *W = D1 + rows * V, *K = W + rows * V, *G = K + rows * V, *H = G + rows * V;
-    double *value = H + rows * V, *product = value + nodes * V, *D = product + nodes * V;
-    double u[V], slope[V], curve[V], low[V], high[V], cap[V], done[V], T[V], total[V];
-    double linear0[V], linear1[V], zb[V], zz[V], hbar[V], shift[V], largest[V], last[V];
-    ptrdiff_t i, r, v;
+#define LANES for (v = 0; v < GLAMM_LANES; v++)
+
+static int GLAMM_LANES_NAME(const glamm_lanes_task *task, const ptrdiff_t *first, const ptrdiff_t *count,
+                            ptrdiff_t rows, const double *weight, double *mode, double *loglik,
+                            double *mean, double *cov, double *scratch, int *used) {
+    enum { V = GLAMM_LANES, Q = GLAMM_Q };
+    const ptrdiff_t nodes = task->nodes, block = rows * V;
+    const double *z = task->z;
+    double *O = scratch, *Y = O + block, *M = Y + block, *D1 = M + block, *W = D1 + block;
+    double *K = W + block, *G = K + block, *A = G + block, *H = A + Q * block;
+    double *value = H + Q * block, *product = value + nodes * V, *D = product + nodes * V;
+    double u[Q][V], old[Q][V], step[Q][V], slope[Q][V], L[Q][Q][V], T[Q][Q][V], B[Q][Q][V];
+    double e1[Q][V], e2[Q][Q][V], moved[Q][Q][V], tmp[Q][Q][V], lbar[Q][Q][V], linear[Q + 1][V];
+    double at[V], accepted[V], decrement[V], last[V], cap[V], done[V], halved[V], total[V], largest[V];
+    ptrdiff_t i, r, v, x, y, k;
     int sweep, searching = 1;
 
-    for (v = 0; v < V; v++) {
-        const ptrdiff_t n = count[v];
-        double widest = 1e-300;
-        for (i = 0; i < n; i++) {
+    LANES {
+        double widest[Q];
+        for (x = 0; x < Q; x++) widest[x] = 1e-300;
+        for (i = 0; i < count[v]; i++) {
             const ptrdiff_t row = first[v] + i;
-            O[i * V + v] = o[row];
-            A[i * V + v] = a[row];
-            Y[i * V + v] = y[row * ny];
-            M[i * V + v] = ny > 1 ? y[row * ny + 1] : 1.0;
-            widest = fabs(a[row]) > widest ? fabs(a[row]) : widest;
+            O[i * V + v] = task->o[row];
+            Y[i * V + v] = task->y[row * task->ny];
+            M[i * V + v] = task->ny > 1 ? task->y[row * task->ny + 1] : 1.0;
+            for (x = 0; x < Q; x++) {
+                const double a = task->a[row * Q + x];
+                A[x * block + i * V + v] = a;
+                widest[x] = fabs(a) > widest[x] ? fabs(a) : widest[x];
+            }
         }
-        for (; i < rows; i++) {
-            O[i * V + v] = A[i * V + v] = Y[i * V + v] = M[i * V + v] = 0.0;
+        for (i = count[v]; i < rows; i++) {
+            O[i * V + v] = Y[i * V + v] = M[i * V + v] = 0.0;
+            for (x = 0; x < Q; x++) A[x * block + i * V + v] = 0.0;
         }
-        u[v] = mode[v];
-        low[v] = -INFINITY;
-        high[v] = INFINITY;
-        cap[v] = 5.0 / widest;
-        done[v] = 0.0;
+        cap[v] = 0.0;
+        for (x = 0; x < Q; x++) {
+            u[x][v] = old[x][v] = mode[v * Q + x];
+            step[x][v] = 0.0;
+            cap[v] += widest[x] * widest[x];
+        }
+        /* no step may move a linear predictor by more than 5 */
+        cap[v] = 5.0 / sqrt(cap[v]);
+        accepted[v] = -INFINITY;
         last[v] = INFINITY;
+        done[v] = halved[v] = 0.0;
     }
 
-    /* modes: the derivative of the log posterior falls, so its sign keeps a bracket around its root */
-    for (sweep = 0; sweep < sweeps && searching; sweep++) {
-        for (v = 0; v < V; v++) {
-            slope[v] = -u[v];
-            curve[v] = 1.0;
+    /* modes: Newton's method, every lane with its own steps */
+    for (sweep = 0; sweep < task->sweeps && searching; sweep++) {
+        LANES {
+            at[v] = 0.0;
+            total[v] = 1.0;
+        }
+        for (x = 0; x < Q; x++) {
+            LANES {
+                slope[x][v] = -u[x][v];
+                at[v] -= 0.5 * u[x][v] * u[x][v];
+            }
+            for (y = 0; y <= x; y++) LANES L[x][y][v] = x == y ? 1.0 : 0.0;
         }
         for (i = 0; i < rows; i++) {
             GLAMM_LOOP
-            for (v = 0; v < V; v++) {
-                const double nu = O[i * V + v] + A[i * V + v] * u[v];
-                double d1, w, skew;
-                GLAMM_POINT(nu, Y[i * V + v], M[i * V + v], d1, w, skew);
+            LANES {
+                double nu = O[i * V + v], part, factor, d1, w, skew;
+                for (x = 0; x < Q; x++) nu += A[x * block + i * V + v] * u[x][v];
+                GLAMM_POINT(nu, Y[i * V + v], M[i * V + v], part, factor, d1, w, skew);
                 D1[i * V + v] = d1;
                 W[i * V + v] = w;
                 K[i * V + v] = skew;
-                slope[v] += A[i * V + v] * d1;
-                curve[v] += A[i * V + v] * A[i * V + v] * w;
+                at[v] += Y[i * V + v] * nu - part;
+                total[v] *= factor;
+            }
+            for (x = 0; x < Q; x++) {
+                const double *ax = A + x * block + i * V;
+                LANES slope[x][v] += ax[v] * D1[i * V + v];
+                for (y = 0; y <= x; y++) {
+                    const double *ay = A + y * block + i * V;
+                    LANES L[x][y][v] += W[i * V + v] * ax[v] * ay[v];
+                }
+            }
+            if ((i & 511) == 511 || i == rows - 1) {
+                LANES {
+                    at[v] -= glamm_log_positive(total[v]);
+                    total[v] = 1.0;
+                }
+            }
+        }
+        /* L becomes the Cholesky factor, T its inverse transpose */
+        for (x = 0; x < Q; x++) {
+            for (y = 0; y <= x; y++) {
+                for (k = 0; k < y; k++) LANES L[x][y][v] -= L[x][k][v] * L[y][k][v];
+                LANES L[x][y][v] = x == y ? sqrt(L[x][x][v]) : L[x][y][v] / L[y][y][v];
+            }
+        }
+        for (y = 0; y < Q; y++) {
+            LANES T[y][y][v] = 1.0 / L[y][y][v];
+            for (x = y + 1; x < Q; x++) {
+                LANES {
+                    double s = 0.0;
+                    for (k = y; k < x; k++) s -= L[x][k][v] * T[y][k][v];
+                    T[y][x][v] = s / L[x][x][v];
+                }
+            }
+        }
+        LANES decrement[v] = 0.0;
+        for (x = 0; x < Q; x++) {
+            LANES {
+                double s = 0.0;
+                for (k = 0; k <= x; k++) s += T[k][x][v] * slope[k][v];
+                tmp[0][x][v] = s;
+                decrement[v] += s * s;
             }
         }
         searching = 0;
-        for (v = 0; v < V; v++) {
-            double step, to;
+        LANES {
+            double scale = 1.0, size = 0.0;
             if (done[v] != 0.0) {
                 continue;
             }
-            step = slope[v] / curve[v];
+            if (!(at[v] >= accepted[v] - 1e-9 * (1.0 + fabs(at[v])))) {
+                /* too far: half of the last move */
+                halved[v] += 1.0;
+                if (halved[v] > 40.0) {
+                    return 1;
+                }
+                for (x = 0; x < Q; x++) {
+                    step[x][v] *= 0.5;
+                    u[x][v] = old[x][v] + step[x][v];
+                }
+                searching = 1;
+                continue;
+            }
             /* a small decrement that no longer falls is as small as rounding lets it be */
-            if (slope[v] * step < tolerance * tolerance ||
-                (slope[v] * step < 1e-12 && slope[v] * step > 0.25 * last[v])) {
+            if (decrement[v] < task->tolerance * task->tolerance ||
+                (decrement[v] < 1e-12 && decrement[v] > 0.25 * last[v])) {
                 done[v] = 1.0;
                 continue;
             }
-            if (!(step == step)) {
+            if (!(decrement[v] < INFINITY)) {
                 return 1;
             }
-            last[v] = slope[v] * step;
-            if (slope[v] > 0.0) {
-                low[v] = u[v];
-            } else {
-                high[v] = u[v];
+            accepted[v] = at[v];
+            last[v] = decrement[v];
+            halved[v] = 0.0;
+            for (x = 0; x < Q; x++) {
+                double s = 0.0;
+                for (k = x; k < Q; k++) s += T[x][k][v] * tmp[0][k][v];
+                step[x][v] = s;
+                size += s * s;
             }
-            step = step > cap[v] ? cap[v] : (step < -cap[v] ? -cap[v] : step);
-            to = u[v] + step;
-            if (to <= low[v] || to >= high[v]) {
-                to = 0.5 * (low[v] + high[v]);
-                /* no number lies between the ends: the root is found to the last digit */
-                if (to == low[v] || to == high[v]) {
-                    done[v] = 1.0;
-                    continue;
-                }
+            size = sqrt(size);
+            scale = size > cap[v] ? cap[v] / size : 1.0;
+            for (x = 0; x < Q; x++) {
+                step[x][v] *= scale;
+                old[x][v] = u[x][v];
+                u[x][v] += step[x][v];
             }
-            u[v] = to;
             searching = 1;
         }
     }
@@ -109,32 +183,32 @@ static int GLAMM_LANES_NAME(const ptrdiff_t *first, const ptrdiff_t *count, ptrd
     if (searching) {
         return 1;
     }
-    for (v = 0; v < V; v++) {
-        mode[v] = u[v];
-        T[v] = 1.0 / sqrt(curve[v]);
-        linear0[v] = linear1[v] = 0.0;
-    }
 
     /* nodes */
+    for (x = 0; x <= Q; x++) LANES linear[x][v] = 0.0;
     for (r = 0; r < nodes * V; r++) {
         value[r] = 0.0;
         product[r] = 1.0;
     }
     for (i = 0; i < rows; i++) {
-        double centre[V], spread[V];
-        GLAMM_LOOP
-        for (v = 0; v < V; v++) {
-            centre[v] = O[i * V + v] + A[i * V + v] * u[v];
-            spread[v] = A[i * V + v] * T[v];
-            linear0[v] += Y[i * V + v] * centre[v];
-            linear1[v] += Y[i * V + v] * spread[v];
+        double centre[V], spread[Q][V];
+        LANES {
+            centre[v] = O[i * V + v];
+            for (x = 0; x < Q; x++) {
+                centre[v] += A[x * block + i * V + v] * u[x][v];
+                spread[x][v] = 0.0;
+                for (k = 0; k <= x; k++) spread[x][v] += T[k][x][v] * A[k * block + i * V + v];
+                linear[x][v] += Y[i * V + v] * spread[x][v];
+            }
+            linear[Q][v] += Y[i * V + v] * centre[v];
         }
         for (r = 0; r < nodes; r++) {
-            const double zr = z[r];
+            double zr[Q];
+            for (x = 0; x < Q; x++) zr[x] = z[x * nodes + r];
             GLAMM_LOOP
-            for (v = 0; v < V; v++) {
-                const double nu = centre[v] + spread[v] * zr;
-                double part, factor, d1;
+            LANES {
+                double nu = centre[v], part, factor, d1;
+                for (x = 0; x < Q; x++) nu += spread[x][v] * zr[x];
                 GLAMM_NODE(nu, Y[i * V + v], M[i * V + v], part, factor, d1);
                 D[(i * nodes + r) * V + v] = d1;
                 value[r * V + v] -= part;
@@ -148,113 +222,176 @@ static int GLAMM_LANES_NAME(const ptrdiff_t *first, const ptrdiff_t *count, ptrd
             }
         }
     }
-    for (v = 0; v < V; v++) {
-        largest[v] = -INFINITY;
-        total[v] = zb[v] = zz[v] = 0.0;
-    }
+    LANES largest[v] = -INFINITY;
     for (r = 0; r < nodes; r++) {
-        for (v = 0; v < V; v++) {
-            const double at = u[v] + T[v] * z[r];
-            double *x = &value[r * V + v];
-            *x += linear0[v] + linear1[v] * z[r] + log_weight[r] - 0.5 * at * at;
-            largest[v] = *x > largest[v] ? *x : largest[v];
+        LANES {
+            double *to = &value[r * V + v];
+            *to += linear[Q][v] + task->log_weight[r];
+            for (x = 0; x < Q; x++) {
+                double s = u[x][v];
+                for (k = x; k < Q; k++) s += T[x][k][v] * z[k * nodes + r];
+                *to += linear[x][v] * z[x * nodes + r] - 0.5 * s * s;
+            }
+            largest[v] = *to > largest[v] ? *to : largest[v];
         }
     }
+    LANES total[v] = 0.0;
     for (r = 0; r < nodes; r++) {
         GLAMM_LOOP
-        for (v = 0; v < V; v++) {
+        LANES {
             const double p = glamm_exp(value[r * V + v] - largest[v]);
             value[r * V + v] = p;
             total[v] += p;
         }
     }
-    for (v = 0; v < V; v++) {
-        loglik[v] = largest[v] + log(total[v]) + log(T[v]);
+    LANES {
+        loglik[v] = largest[v] + log(total[v]);
+        for (x = 0; x < Q; x++) loglik[v] += log(T[x][x][v]);
         if (!(fabs(loglik[v]) < INFINITY)) {
             return 1;
         }
         total[v] = 1.0 / total[v];
+        for (x = 0; x < Q; x++) {
+            mode[v * Q + x] = u[x][v];
+            e1[x][v] = 0.0;
+            for (y = 0; y < Q; y++) e2[x][y][v] = 0.0;
+        }
     }
     for (r = 0; r < nodes; r++) {
-        for (v = 0; v < V; v++) {
+        LANES {
             const double p = value[r * V + v] * total[v];
             value[r * V + v] = p;
-            zb[v] += p * z[r];
-            zz[v] += p * z[r] * z[r];
+            for (x = 0; x < Q; x++) {
+                e1[x][v] += p * z[x * nodes + r];
+                for (y = 0; y < Q; y++) e2[x][y][v] += p * z[x * nodes + r] * z[y * nodes + r];
+            }
         }
     }
     if (mean != NULL) {
-        for (v = 0; v < V; v++) {
-            mean[v] = u[v] + T[v] * zb[v];
-            variance[v] = T[v] * T[v] * (zz[v] - zb[v] * zb[v]);
+        LANES {
+            for (x = 0; x < Q; x++) {
+                double s = u[x][v];
+                for (k = x; k < Q; k++) s += T[x][k][v] * e1[k][v];
+                mean[v * Q + x] = s;
+                for (y = 0; y < Q; y++) {
+                    s = 0.0;
+                    for (k = x; k < Q; k++)
+                        for (i = y; i < Q; i++)
+                            s += T[x][k][v] * (e2[k][i][v] - e1[k][v] * e1[i][v]) * T[y][i][v];
+                    cov[(v * Q + x) * Q + y] = s;
+                }
+            }
         }
     }
-    if (go == NULL) {
+    if (task->go == NULL) {
         return 0;
     }
 
-    /* the exact gradient: G and H are posterior expectations of d1 and d1 z */
-    for (v = 0; v < V; v++) {
-        linear0[v] = linear1[v] = 0.0;
-    }
-    for (i = 0; i < rows; i++) {
-        double g[V], h[V];
-        for (v = 0; v < V; v++) {
-            g[v] = h[v] = 0.0;
-        }
-        for (r = 0; r < nodes; r++) {
-            const double zr = z[r];
-            GLAMM_LOOP
-            for (v = 0; v < V; v++) {
-                const double t = value[r * V + v] * D[(i * nodes + r) * V + v];
-                g[v] += t;
-                h[v] += t * zr;
+    /* the exact gradient: G and H are posterior expectations of d1 and d1 z; slope is the adjoint of the
+     * mode, moved that of the nodes times z */
+    for (x = 0; x < Q; x++) {
+        LANES {
+            slope[x][v] = -u[x][v];
+            for (k = x; k < Q; k++) slope[x][v] -= T[x][k][v] * e1[k][v];
+            for (y = 0; y < Q; y++) {
+                moved[x][y][v] = -u[x][v] * e1[y][v];
+                for (k = x; k < Q; k++) moved[x][y][v] -= T[x][k][v] * e2[k][y][v];
             }
         }
-        GLAMM_LOOP
-        for (v = 0; v < V; v++) {
+    }
+    for (i = 0; i < rows; i++) {
+        double g[V], h[Q][V];
+        LANES g[v] = 0.0;
+        for (x = 0; x < Q; x++) LANES h[x][v] = 0.0;
+        for (r = 0; r < nodes; r++) {
+            const double *p = value + r * V, *d = D + (i * nodes + r) * V;
+            double t[V];
+            LANES t[v] = p[v] * d[v];
+            LANES g[v] += t[v];
+            for (x = 0; x < Q; x++) {
+                const double zr = z[x * nodes + r];
+                LANES h[x][v] += t[v] * zr;
+            }
+        }
+        LANES {
             G[i * V + v] = g[v];
-            H[i * V + v] = h[v];
-            linear0[v] += A[i * V + v] * g[v];
-            linear1[v] += A[i * V + v] * h[v];
+            for (x = 0; x < Q; x++) {
+                const double a = A[x * block + i * V + v];
+                H[x * block + i * V + v] = h[x][v];
+                slope[x][v] += a * g[v];
+                for (y = 0; y < Q; y++) moved[x][y][v] += a * h[y][v];
+            }
         }
     }
-    for (v = 0; v < V; v++) {
-        const double moved = linear1[v] - u[v] * zb[v] - T[v] * zz[v];
-        hbar[v] = -0.5 * T[v] * T[v] * (1.0 + moved * T[v]);
-        shift[v] = linear0[v] - u[v] - T[v] * zb[v];
+    LANES {
+        for (x = 0; x < Q; x++) {
+            for (y = 0; y < Q; y++) {
+                tmp[x][y][v] = 0.0;
+                for (k = x; k < Q; k++) tmp[x][y][v] += T[x][k][v] * moved[y][k][v];
+            }
+        }
+        for (x = 0; x < Q; x++) {
+            for (y = 0; y <= x; y++) {
+                double s = x == y ? T[x][x][v] : 0.0;
+                for (k = 0; k <= y; k++) s += tmp[x][k][v] * T[k][y][v];
+                lbar[x][y][v] = -s;
+            }
+        }
+        for (x = 0; x < Q; x++) {
+            for (y = 0; y <= x; y++) {
+                double s = 0.0;
+                for (k = x; k < Q; k++) s += L[k][x][v] * lbar[k][y][v];
+                tmp[x][y][v] = tmp[y][x][v] = 0.5 * s;
+            }
+        }
+        for (x = 0; x < Q; x++) {
+            for (y = 0; y < Q; y++) {
+                double s = 0.0;
+                for (k = x; k < Q; k++)
+                    for (r = y; r < Q; r++) s += T[x][k][v] * tmp[k][r][v] * T[y][r][v];
+                B[x][y][v] = s;
+            }
+        }
     }
     for (i = 0; i < rows; i++) {
         GLAMM_LOOP
-        for (v = 0; v < V; v++) {
-            const double a1 = A[i * V + v];
-            shift[v] += hbar[v] * a1 * a1 * a1 * K[i * V + v];
+        LANES {
+            double curve = 0.0;
+            for (x = 0; x < Q; x++)
+                for (y = 0; y < Q; y++)
+                    curve += A[x * block + i * V + v] * B[x][y][v] * A[y * block + i * V + v];
+            /* from here on skew holds the part of the gradient through the scale of the nodes */
+            K[i * V + v] *= curve;
+            for (x = 0; x < Q; x++) slope[x][v] += A[x * block + i * V + v] * K[i * V + v];
         }
     }
-    for (v = 0; v < V; v++) {
-        shift[v] *= T[v] * T[v];
-    }
-    for (i = 0; i < rows; i++) {
-        GLAMM_LOOP
-        for (v = 0; v < V; v++) {
-            const double a1 = A[i * V + v];
-            const double e = hbar[v] * a1 * a1 * K[i * V + v] - a1 * shift[v] * W[i * V + v];
-            const double all = G[i * V + v] + e;
-            G[i * V + v] = weight[v] * all;
-            H[i * V + v] = weight[v] * (all * u[v] + T[v] * H[i * V + v] + 2.0 * W[i * V + v] * hbar[v] * a1
-                                        + D1[i * V + v] * shift[v]);
+    LANES {
+        double half[Q];
+        for (x = 0; x < Q; x++) {
+            half[x] = 0.0;
+            for (k = 0; k <= x; k++) half[x] += T[k][x][v] * slope[k][v];
+        }
+        for (x = 0; x < Q; x++) {
+            step[x][v] = 0.0;
+            for (k = x; k < Q; k++) step[x][v] += T[x][k][v] * half[k];
         }
     }
-    for (v = 0; v < V; v++) {
-        const ptrdiff_t n = count[v];
-        for (i = 0; i < n; i++) {
-            go[first[v] + i] = G[i * V + v];
-            ga[first[v] + i] = H[i * V + v];
+    LANES {
+        for (i = 0; i < count[v]; i++) {
+            const ptrdiff_t row = first[v] + i;
+            double all = G[i * V + v] + K[i * V + v];
+            for (x = 0; x < Q; x++) all -= W[i * V + v] * A[x * block + i * V + v] * step[x][v];
+            task->go[row] = weight[v] * all;
+            for (x = 0; x < Q; x++) {
+                double s = all * u[x][v] + D1[i * V + v] * step[x][v];
+                for (k = x; k < Q; k++) s += T[x][k][v] * H[k * block + i * V + v];
+                for (y = 0; y < Q; y++) s += 2.0 * W[i * V + v] * B[x][y][v] * A[y * block + i * V + v];
+                task->ga[row * Q + x] = weight[v] * s;
+            }
         }
     }
     return 0;
 }
 
+#undef LANES
 #undef GLAMM_LANES_NAME
-#undef GLAMM_POINT
-#undef GLAMM_NODE

@@ -19,7 +19,7 @@ from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
-from glamm.kernels._lanes import Lanes
+from glamm.kernels._lanes import MOST_COEFFICIENTS, Lanes
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -196,7 +196,7 @@ class Objective:
         response = units.plan
         if (
             len(self.plan.levels) + len(self._units) > 2
-            or len(level.factor) != 1
+            or not 1 <= len(level.factor) <= MOST_COEFFICIENTS
             or response.weight is not None
         ):
             return None
@@ -210,7 +210,7 @@ class Objective:
             at_zero = evaluate(kernel, y, zero)[0]
         constant = np.ravel(at_zero) + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
         first = np.searchsorted(response.cluster, np.arange(level.clusters + 1)).astype(np.intp)
-        return Lanes(y, first, level.weight, cumulant, constant)
+        return Lanes(y, first, level.weight, cumulant, constant, len(level.factor))
 
     def _set_points(self, points: int | Sequence[int]) -> None:
         levels = self.plan.levels

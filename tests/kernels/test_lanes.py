@@ -1,4 +1,4 @@
-"""The vectorised two-level engine against the general one."""
+"""The vectorised two-level engine against the general one, for one to three random coefficients."""
 
 from dataclasses import replace
 
@@ -27,10 +27,12 @@ class _General:
         return ""
 
 
-def _plan(text, y, sizes, rng, weight=None):
+def _plan(text, y, sizes, rng, weight=None, q=1):
     n = int(sizes.sum())
     design = np.column_stack([np.ones(n), rng.normal(size=n)])
-    loading = LoadingPlan(0, 0.5 + rng.random((n, 1)), np.array([0]))
+    loading = LoadingPlan(0, 0.5 + rng.random((n, q)), np.arange(q))
+    place = np.cumsum(np.tri(q).ravel()).reshape(q, q).astype(int) + 1
+    factor = np.where(np.tri(q) > 0, place, -1)
     predictor = PredictorPlan(design, np.array([0, 1]), 0.1, (loading,))
     response = ResponsePlan(
         registry.family(family_spec(text)),
@@ -40,8 +42,9 @@ def _plan(text, y, sizes, rng, weight=None):
         (predictor,),
         None,
     )
-    level = LevelPlan(len(sizes), None, weight, np.array([[2]]))
-    return Plan((level,), (response,), 3, np.array([0.0, 0.0, 1.0]))
+    level = LevelPlan(len(sizes), None, weight, factor)
+    size = 2 + q * (q + 1) // 2
+    return Plan((level,), (response,), size, np.ones(size))
 
 
 # both engines stop their searches of the modes within this many posterior standard deviations
@@ -52,8 +55,8 @@ CASES = ("bernoulli", "binomial", "poisson")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("points", (1, 2, 7))
 @pytest.mark.parametrize("weighted", (False, True))
-@pytest.mark.parametrize("clusters", (1, 8, 37))
-def test_equals_the_general_engine(case, points, weighted, clusters):
+@pytest.mark.parametrize("clusters, q", [(1, 1), (8, 1), (37, 1), (9, 2), (21, 3)])
+def test_equals_the_general_engine(case, points, weighted, clusters, q):
     rng = np.random.default_rng(clusters)
     sizes = rng.integers(1, 12, clusters)
     n = int(sizes.sum())
@@ -62,14 +65,14 @@ def test_equals_the_general_engine(case, points, weighted, clusters):
     if case == "poisson":
         y = rng.poisson(2.0, (n, 1))
     weight = rng.integers(1, 4, clusters).astype(float) if weighted else None
-    plan = _plan("poisson" if case == "poisson" else "binomial", y, sizes, rng, weight)
+    plan = _plan("poisson" if case == "poisson" else "binomial", y, sizes, rng, weight, q)
     general = replace(
         plan, responses=(replace(plan.responses[0], family=_General(plan.responses[0].family)),)
     )
     fast, slow = Objective(plan, points), Objective(general, points)
     assert isinstance(fast._engine, Lanes)
     assert isinstance(slow._engine, Engine)
-    theta = np.array([0.3, -0.4, 1.2])
+    theta = np.array([0.3, -0.4, 1.2, 0.3, 0.8, -0.2, 0.4, 0.6])[: plan.n_parameters]
     value, gradient = fast.value_and_gradient(theta)
     expected, expected_gradient = slow.value_and_gradient(theta)
     assert value == pytest.approx(expected, rel=MODES)
