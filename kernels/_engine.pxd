@@ -16,8 +16,7 @@ cdef struct Level:
     const double *weight       # or NULL
     const double *z            # (path, N): coordinates of every path node
     const double *log_weight   # (M)
-    const double *start        # (clusters, q): where Newton's method starts
-    double *mode               # (clusters, q)
+    double *mode               # (clusters, q): where Newton's method starts, and what it finds
     double *mean               # (clusters, q) or NULL
     double *cov                # (clusters, q, q) or NULL
 

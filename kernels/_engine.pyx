@@ -231,10 +231,7 @@ cdef class Engine:
         cdef double[::1] view
         cdef double[::1] loglik
         for d in range(self.n_levels):
-            first = _flat(start[d])
-            mode = np.array(first)
-            keep.append((first, mode))
-            self.level[d].start = doubles(first)
+            mode = np.array(_flat(start[d]))
             view = mode
             self.level[d].mode = &view[0] if view.shape[0] else NULL
             out["modes"].append(mode.reshape(start[d].shape))
@@ -268,26 +265,13 @@ cdef class Engine:
         task.level, task.response = self.level, self.response
         task.gradient, task.moments = gradient, moments
         task.tolerance, task.sweeps = self.tolerance, self.max_sweeps
-        cdef Py_ssize_t[::1] chunks = self.chunks
-        cdef Py_ssize_t count = len(self.chunks) - 1
-        cdef Py_ssize_t store = self.store, c
-        cdef int code, worst = 0, sweeps = 0, most = 0
-        if threads <= 1 or count < 2 * threads:
-            with nogil:
-                for c in range(count):
-                    code = run_chunk(&task, chunks[c], chunks[c + 1], store, &loglik[chunks[c]], &sweeps)
-                    most = max(most, sweeps)
-                    if code < 0:
-                        worst = code
-                        break
-                    if code > worst:
-                        worst = code
+        jobs = _Jobs()
+        jobs.prepare(&task, self.chunks, loglik, self.store)
+        if threads <= 1 or len(self.chunks) - 1 < 2 * threads:
+            codes = [jobs.run(0, 1)]
         else:
-            jobs = _Jobs()
-            jobs.prepare(&task, chunks, loglik, store)
             if self.pool_size != threads:
-                self.pool = ThreadPoolExecutor(threads)
-                self.pool_size = threads
+                self.pool, self.pool_size = ThreadPoolExecutor(threads), threads
             futures = [self.pool.submit(jobs.run, t, threads) for t in range(threads)]
             try:
                 codes = [future.result() for future in futures]
@@ -296,9 +280,8 @@ cdef class Engine:
                 jobs.stop = 1
                 wait(futures)
                 raise
-            worst = min(codes) if min(codes) < 0 else max(codes)
-            most = jobs.most
-        self.last_sweeps = most
+        worst = min(codes) if min(codes) < 0 else max(codes)
+        self.last_sweeps = jobs.most
         for block in self.blocks:
             if block.error is not None:
                 error, block.error = block.error, None
