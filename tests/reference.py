@@ -54,8 +54,6 @@ class Case:
         Level to the suffix of the file of empirical Bayes means and standard deviations.
     laplace : tuple of str
         Programs whose one-point log-likelihood is the same approximation as glamm's.
-    laplace_higher : bool
-        With one point the log-likelihood has another, higher maximum than the one that is listed.
     """
 
     name: str
@@ -70,7 +68,6 @@ class Case:
     errors: str = "se"
     eb: Mapping[str, str] = field(default_factory=dict)
     laplace: tuple[str, ...] = ("glmmTMB::glmmTMB",)
-    laplace_higher: bool = False
 
 
 @cache

@@ -320,7 +320,6 @@ CASES = [
         "SexItems ~ Item2vs1 + Item3vs1 + (1 | ID); scale(SexItems) ~ Item2vs1 + Item3vs1",
         "ordinal",
         "SexItems",
-        laplace_higher=True,
         factors={"SexItems": ("1", "2", "3", "4")},
         weights={"ID": "freq"},
         rename=sd("ID"),

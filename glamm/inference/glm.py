@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, ResponsePlan
 from glamm.kernels._block import evaluate
+from glamm.kernels._products import crossed, rows_times, times_rows
 from glamm.numdiff import pairs
 from glamm.protocols import Encoded
 
@@ -195,7 +196,8 @@ def linear_predictors(part: FixedPart, theta: Array) -> Array:
     for k, (design, coefficient, offset) in enumerate(
         zip(part.designs, part.coefficients, part.offsets, strict=True)
     ):
-        nu[k] = design @ theta[coefficient] + offset
+        rows_times(design, theta[coefficient], nu[k])
+        nu[k] += offset
     return nu
 
 
@@ -236,7 +238,7 @@ def _block(part: FixedPart, channels: Array) -> tuple[Array, Array, Array]:
 def _normal_equations(part: FixedPart, at: Derivatives, gradient: Array, information: Array) -> None:
     """Add the part's gradient and observed information in theta to `gradient` and `information`."""
     for design, coefficient, first in zip(part.designs, part.coefficients, at.first, strict=True):
-        np.add.at(gradient, coefficient, first @ design)
+        np.add.at(gradient, coefficient, times_rows(first, design))
     position = {pair: p for p, pair in enumerate(pairs(_channel_count(part)))}
     for k, a, rows in part.groups:
         for m, b, others in part.groups:
@@ -244,7 +246,7 @@ def _normal_equations(part: FixedPart, at: Derivatives, gradient: Array, informa
                 continue
             both = rows if isinstance(rows, slice) or rows is others else _common(rows, others)
             weight = -at.second[position[k, m]][both]
-            block = (part.designs[a][both] * weight[:, None]).T @ part.designs[b][both]
+            block = crossed(part.designs[a][both], weight, part.designs[b][both])
             ca, cb = part.coefficients[a], part.coefficients[b]
             np.add.at(information, np.ix_(ca, cb), block)
             if m > k:

@@ -29,6 +29,9 @@ __all__ = ["Optimum", "maximise"]
 ROUGH = 1e-2
 """Decrement at which the number of points is first judged."""
 
+FEW = 3
+"""Points of a dimension with which a fit by Laplace's approximation begins."""
+
 CLOSE = 1e-7
 """Decrement at which quasi-Newton steps end and the observed information takes over."""
 
@@ -81,6 +84,7 @@ class _Fit:
         """Run the steps in order; an interruption ends them where they are."""
         try:
             if self._begin():
+                self._approach()
                 self._ascend()
                 self.boundary = settle_boundary(self.objective, self.search, self.factors)
                 self._finish()
@@ -107,6 +111,19 @@ class _Fit:
                 return True
         self.status = Status.NON_FINITE_START
         return False
+
+    def _approach(self) -> None:
+        """Come near the maximum with a few points before Laplace's approximation is maximised.
+
+        That can have maxima of its own far from where the likelihood has any.
+        """
+        few = tuple(FEW if q else 1 for q in self.ladder.sizes)
+        if self.rule != "fixed" or max(self.objective.points) > 1 or not self.ladder.affordable(few):
+            return
+        laplace = self.objective
+        if few != laplace.points and self._change_rule(laplace.with_points(few)):
+            self._climb(ROUGH, min(20, self.options.optimizer.max_iterations))
+            self._change_rule(laplace.with_points(laplace.points))
 
     def _first_curvature(self) -> Array:
         """Return a positive definite information matrix at the start.

@@ -20,6 +20,7 @@ from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
 from glamm.kernels._lanes import MOST_COEFFICIENTS, Lanes
+from glamm.kernels._products import crossed, rows_times, times_rows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -51,7 +52,7 @@ class _Units:
         values = np.empty((len(plan.predictors), self.n))
         for row, predictor in zip(values, plan.predictors, strict=True):
             if predictor.design.shape[1]:
-                np.matmul(predictor.design, theta[predictor.coefficient], out=row)
+                rows_times(predictor.design, theta[predictor.coefficient], row)
                 if np.any(predictor.offset):
                     row += predictor.offset
             else:
@@ -120,7 +121,9 @@ class _Units:
                 for loading in predictor.loadings:
                     q = len(out[loading.level])
                     columns = slice(self.starts[loading.level], self.starts[loading.level] + q)
-                    np.add.at(out[loading.level], loading.latent, loading.design[rows].T @ row[rows, columns])
+                    part = row[rows, columns]
+                    sums = crossed(loading.design[rows], np.ones(len(part)), np.ascontiguousarray(part))
+                    np.add.at(out[loading.level], loading.latent, sums)
 
 
 class Objective:
@@ -288,7 +291,7 @@ class Objective:
         for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):
             units.factor_adjoints(ga, adjoint)
             for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
-                np.add.at(gradient, predictor.coefficient, values @ predictor.design)
+                np.add.at(gradient, predictor.coefficient, times_rows(values, predictor.design))
         for level, values in zip(self.plan.levels, adjoint, strict=True):
             free = level.factor >= 0
             np.add.at(gradient, level.factor[free], values[free])
