@@ -267,7 +267,8 @@ cdef class Engine:
         task.tolerance, task.sweeps = self.tolerance, self.max_sweeps
         jobs = _Jobs()
         jobs.prepare(&task, self.chunks, loglik, self.store)
-        if threads <= 1 or len(self.chunks) - 1 < 2 * threads:
+        # families called back in Python would only wait for each other
+        if threads <= 1 or self.blocks or len(self.chunks) - 1 < 2 * threads:
             codes = [jobs.run(0, 1)]
         else:
             if self.pool_size != threads:
