@@ -109,7 +109,6 @@ cdef class Engine:
     cdef object chunks
     cdef object units_of_top
     cdef object blocks
-    cdef object arguments
     cdef object pool
     cdef Py_ssize_t pool_size
     cdef readonly double tolerance
@@ -128,7 +127,6 @@ cdef class Engine:
 
     def __init__(self, levels, responses):
         cdef Py_ssize_t d, r, total = 0
-        self.arguments = levels, responses
         for d in range(self.n_levels - 1, -1, -1):
             q, parent, weight, of_top = levels[d]
             total += q
@@ -175,10 +173,6 @@ cdef class Engine:
     def __dealloc__(self):
         free(self.level)
         free(self.response)
-
-    def fork(self):
-        """Return an engine of the same data, for another rule."""
-        return Engine(*self.arguments)
 
     def set_rule(self, rules):
         """Set the nodes: for each level a pair of nodes (M, q) and log weights (M) plus z'z / 2."""

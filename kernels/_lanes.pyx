@@ -60,7 +60,7 @@ cdef class Lanes:
     cdef Py_ssize_t q
     cdef const double[::1] log_weight
     cdef Py_ssize_t clusters
-    cdef Py_ssize_t largest
+    cdef readonly Py_ssize_t largest
     cdef object constant
     cdef object pool
     cdef Py_ssize_t pool_size

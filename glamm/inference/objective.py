@@ -30,6 +30,9 @@ __all__ = ["Objective"]
 # below this many units one thread is faster than starting several
 _THREADED_FROM = 20_000
 
+# the vectorised engine keeps this many node values of a cluster at most, 64 bytes each in every thread
+LANE_NODES = 2_000_000
+
 
 class _Units:
     """One response: how theta makes its offsets and loadings, and how adjoints return."""
@@ -154,9 +157,7 @@ class Objective:
         total = sum(units.n for units in self._units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
-        self._engine = self._lanes() or Engine(
-            self._engine_levels(), [self._engine_response(u) for u in self._units]
-        )
+        self._fast = self._lanes()
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
         self._trial = self._accepted
         weight = plan.levels[-1].weight
@@ -219,14 +220,18 @@ class Objective:
         levels = self.plan.levels
         counts = [points] * len(levels) if isinstance(points, int) else list(points)
         self.points = tuple(k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True))
-        self._engine.set_rule(
-            [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
-        )
+        rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+        self._engine: Lanes | Engine
+        if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
+            self._engine = self._fast
+        else:
+            self._engine = Engine(self._engine_levels(), [self._engine_response(u) for u in self._units])
+        self._engine.set_rule(rules)
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
         """Return an objective of the same plan with another rule, its modes started from the present."""
         other = copy(self)
-        other._engine = self._engine.fork()
+        other._fast = None if self._fast is None else self._fast.fork()
         other._accepted = other._trial = [mode.copy() for mode in self._accepted]
         other._set_points(points)
         return other

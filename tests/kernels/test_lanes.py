@@ -105,3 +105,18 @@ def test_threads_give_the_same_bits():
     two = Objective(plan, 5, threads=2).value_and_gradient(theta)
     assert one[0] == two[0]
     np.testing.assert_array_equal(one[1], two[1])
+
+
+def test_huge_clusters_with_many_nodes_go_to_the_general_engine(monkeypatch):
+    rng = np.random.default_rng(11)
+    sizes = np.array([30, 4, 9])
+    n = int(sizes.sum())
+    plan = _plan("binomial", np.column_stack([rng.integers(0, 2, n), np.ones(n)]), sizes, rng, q=2)
+    theta = np.array([0.1, 0.2, 0.9, 0.1, 0.7])
+    fast = Objective(plan, 5)
+    monkeypatch.setattr("glamm.inference.objective.LANE_NODES", 30 * 25 - 1)
+    slow = fast.with_points(5)
+    assert isinstance(fast._engine, Lanes)
+    assert isinstance(slow._engine, Engine)
+    assert isinstance(slow.with_points(3)._engine, Lanes)
+    assert slow.value(theta) == pytest.approx(fast.value(theta), rel=MODES)
