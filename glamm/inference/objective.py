@@ -48,6 +48,8 @@ class _Units:
         else:
             fed = latent[plan.channels] & (plan.channels >= 0)
             self.active = np.flatnonzero(fed.any(axis=0))
+        # which units of each active channel are fed by which predictor with a latent part
+        self.sources = [self._find_sources(int(channel)) for channel in self.active]
 
     def offsets(self, theta: Array) -> Array:
         """Return the offsets of all channels, shape (K, n)."""
@@ -69,9 +71,9 @@ class _Units:
     def loadings(self, factors: Sequence[Array], width: int) -> Array:
         """Return the loadings of the active channels, shape (active, n, Q)."""
         a = np.empty((len(self.active), self.n, width))
-        for row, channel in zip(a, self.active, strict=True):
+        for row, sources in zip(a, self.sources, strict=True):
             filled: set[int] = set()
-            for rows, predictor in self._sources(int(channel)):
+            for rows, predictor in sources:
                 for loading in predictor.loadings:
                     start, factor = self.starts[loading.level], factors[loading.level]
                     for column, latent in zip(loading.design.T, loading.latent, strict=True):
@@ -89,8 +91,7 @@ class _Units:
                 row[:, unused] = 0.0
         return a
 
-    def _sources(self, channel: int) -> list[tuple[slice | Index, PredictorPlan]]:
-        """Return which units of a channel are fed by which predictor with a latent part."""
+    def _find_sources(self, channel: int) -> list[tuple[slice | Index, PredictorPlan]]:
         plan = self.plan
         if plan.channels is None:
             return [(slice(None), plan.predictors[channel])]
@@ -119,8 +120,8 @@ class _Units:
 
     def factor_adjoints(self, ga: Array, out: Sequence[Array]) -> None:
         """Add the adjoints of the Cholesky factors, one array (q, q) a level."""
-        for row, channel in zip(ga, self.active, strict=True):
-            for rows, predictor in self._sources(int(channel)):
+        for row, sources in zip(ga, self.sources, strict=True):
+            for rows, predictor in sources:
                 for loading in predictor.loadings:
                     q = len(out[loading.level])
                     columns = slice(self.starts[loading.level], self.starts[loading.level] + q)
@@ -313,8 +314,8 @@ class Objective:
             for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
                 for column, index in zip(predictor.design.T, predictor.coefficient, strict=True):
                     scores[:, index] += _segment_sums(column * values, first)
-            for row, channel in zip(ga, units.active, strict=True):
-                for rows, predictor in units._sources(int(channel)):
+            for row, sources in zip(ga, units.sources, strict=True):
+                for rows, predictor in sources:
                     for loading in predictor.loadings:
                         self._add_factor_scores(scores, units, row, rows, loading, first)
         return scores
