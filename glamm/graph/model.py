@@ -9,29 +9,84 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from glamm.errors import Span
+from glamm.grammar.ast import Expr
 
 __all__ = [
+    "ROW",
     "AuxiliaryModel",
+    "ClassVariable",
+    "ConstraintSpec",
+    "CovarianceSpec",
+    "DefinitionSpec",
     "FamilySpec",
     "GroupFactor",
+    "LatentVariable",
     "Level",
+    "MissingCovariate",
     "ModelGraph",
+    "Modifier",
     "RandomBlock",
     "Response",
     "ResponseForm",
     "Term",
 ]
 
+ROW = "row"
+"""Name of the level whose clusters are the rows of the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modifier:
+    """What the text says about a coefficient: ``1*x``, ``label(b)*x``, ``start(0.5)*x``, ``NA*x``.
+
+    Attributes
+    ----------
+    fixed : float or None
+        The value it is held at.
+    label : str
+        Coefficients of one label are equal; empty for none.
+    start : float or None
+        Where its search starts.
+    free : bool
+        ``NA*``: estimated even where it would be held by default.
+    """
+
+    fixed: float | None = None
+    label: str = ""
+    start: float | None = None
+    free: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A product of factors, each a formulaic expression: ``("x", "bs(t, df=4)")``; ``()`` is 1."""
+    """A product of columns and latent variables with one coefficient a column: ``x``, ``eta:x``; ``()`` is 1.
+
+    Attributes
+    ----------
+    factors : tuple of str
+        Formulaic expressions of columns: ``("x", "bs(t, df=4)")``. The dummy of one class is the column
+        ```` `c[complier]` ````, a class variable the column ``c``: columns of the data extended by classes.
+    latents : tuple of str
+        Continuous latent variables, at most two, the same one twice for its square; ``"mi(x)"`` for a
+        covariate with missing values.
+    modifier : Modifier or None
+    measures : str
+        Name of the latent variable whose ``=~`` made the term, empty for a term of a regression. Its
+        columns are dummies of all levels (one loading a level), and its parameters are called
+        ``eta =~ y``, ``eta =~ y:item[a]``.
+    marker : bool
+        Whether the coefficient of its first column is held at 1 to fix the scale of the latent variable.
+    """
 
     factors: tuple[str, ...]
     span: Span = field(default=Span(0, 0), compare=False)
+    latents: tuple[str, ...] = ()
+    modifier: Modifier | None = None
+    measures: str = ""
+    marker: bool = False
 
     def __str__(self) -> str:
-        return ":".join(self.factors) if self.factors else "1"
+        return ":".join(self.latents + self.factors) if self.factors or self.latents else "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +153,13 @@ class AuxiliaryModel:
     parameter : str
         ``"mu"`` or the auxiliary parameter's name.
     terms : tuple of Term
-        Fixed-effect terms without the intercept.
+        Terms without the intercept, those of columns before those of latent variables.
     intercept : bool or None
         True or False where the text says so (``1 +``, ``0 +``, ``- 1``), None where it is silent.
     offsets : tuple of str
         Expressions inside ``offset()``.
+    modifier : Modifier or None
+        Of the intercept: ``label(a)*1``, ``2*1``.
     """
 
     parameter: str
@@ -110,6 +167,17 @@ class AuxiliaryModel:
     intercept: bool | None = None
     offsets: tuple[str, ...] = ()
     span: Span = field(default=Span(0, 0), compare=False)
+    modifier: Modifier | None = None
+
+    @property
+    def fixed_terms(self) -> tuple[Term, ...]:
+        """Terms of columns only."""
+        return tuple(term for term in self.terms if not term.latents)
+
+    @property
+    def latent_terms(self) -> tuple[Term, ...]:
+        """Terms with a latent variable."""
+        return tuple(term for term in self.terms if term.latents)
 
     def __str__(self) -> str:
         intercept = {True: ["1"], False: ["0"], None: []}[self.intercept]
@@ -119,12 +187,126 @@ class AuxiliaryModel:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response: its name in the model, its columns, family and the regressions of its predictors."""
+    """A response: its name in the model, its columns, family and the regressions of its predictors.
+
+    `level` is where it lives: `ROW`, or the name of a level whose clusters have one value each.
+    `indicator` says that it is measured by ``=~`` and has no regression of its own in the text.
+    """
 
     name: str
     form: ResponseForm
     family: FamilySpec
     predictors: tuple[AuxiliaryModel, ...]
+    span: Span = field(default=Span(0, 0), compare=False)
+    level: str = ROW
+    indicator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LatentVariable:
+    """A continuous latent variable that has a name.
+
+    Attributes
+    ----------
+    name : str
+    level : str
+        Name of its level, `ROW` for the row.
+    predictors : tuple of AuxiliaryModel
+        ``"mu"`` always: its structural regression (no intercept unless ``1`` is written), with terms of
+        latent variables of its own or higher levels; ``"sd"`` where ``sd(eta) ~ ...`` is written: the log of
+        its disturbance's standard deviation.
+    distribution : FamilySpec
+        Of its disturbance: ``normal``, ``student_t(df=5)``; ``none`` for a latent variable without a
+        disturbance (one that lives on mass points).
+    indicators : tuple of str
+        Responses and latent variables that ``=~`` says measure it.
+    endogenous : bool
+        Whether the text regresses it on something other than its intercept, or it is an indicator.
+    predicts : bool
+        Whether a regression (``~``) of a response or latent variable has it on its right-hand side.
+    """
+
+    name: str
+    level: str
+    predictors: tuple[AuxiliaryModel, ...]
+    distribution: FamilySpec
+    indicators: tuple[str, ...] = ()
+    endogenous: bool = False
+    predicts: bool = False
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CovarianceSpec:
+    """A variance (`left` is `right`) or covariance of disturbances, or of residuals of Gaussian responses.
+
+    Every variance of a latent variable with a disturbance stands in the graph, and every covariance that
+    is not 0: written ones and, with `written` False, lavaan's defaults.
+    """
+
+    left: str
+    right: str
+    modifier: Modifier | None = None
+    written: bool = True
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassVariable:
+    """A discrete latent variable: a column that nobody observed.
+
+    Attributes
+    ----------
+    name : str
+        ``"c"``; of mass points the text that makes them: ``"npml(1 | g, k=4)"``.
+    level : str
+    labels : tuple of str
+        Names of the classes, ``("1", "2", "3")`` where the text gives their number.
+    known : str
+        Column with the labels of units whose membership is observed; empty for none.
+    membership : AuxiliaryModel
+        Regression of the log odds of each class against the last.
+    points : bool
+        Whether the classes are mass points of random effects or of a latent variable, ordered by
+        location and reported as such.
+    automatic : bool
+        ``k="auto"``: points are added until none improves the likelihood.
+    """
+
+    name: str
+    level: str
+    labels: tuple[str, ...]
+    known: str
+    membership: AuxiliaryModel
+    points: bool = False
+    automatic: bool = False
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingCovariate:
+    """``mi(x)``: the covariate is the response where it is observed, a latent variable elsewhere."""
+
+    name: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintSpec:
+    """``left operator right`` with operator one of ``== < > <= >=``, over labels and parameter names."""
+
+    operator: str
+    left: Expr
+    right: Expr
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionSpec:
+    """``name := expression`` over labels, parameter names and other definitions."""
+
+    name: str
+    expression: Expr
     span: Span = field(default=Span(0, 0), compare=False)
 
 
@@ -146,6 +328,11 @@ class RandomBlock:
     intercept : bool
     correlated : bool
         False for ``||``.
+    distribution : FamilySpec or None
+        Of the effects where it is not the normal: ``student_t(1 | g, df=5)``. Mass points are no
+        block but a `ClassVariable`.
+
+    The response name of a member may be a latent variable's.
     """
 
     name: str
@@ -155,6 +342,7 @@ class RandomBlock:
     intercept: bool
     correlated: bool
     span: Span = field(default=Span(0, 0), compare=False)
+    distribution: FamilySpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +356,28 @@ class ModelGraph:
     responses : tuple of Response
     levels : tuple of Level
         Distinct levels in the order they are first written; the data decide how they nest.
+        `ROW`, a level with no columns, is among them where latent variables or classes live at rows.
     blocks : tuple of RandomBlock
+    latents : tuple of LatentVariable
+        In an order in which each comes after those it is regressed on.
+    covariances : tuple of CovarianceSpec
+    classes : tuple of ClassVariable
+        In an order in which each comes after those its membership depends on.
+    missing : tuple of MissingCovariate
+    constraints : tuple of ConstraintSpec
+    definitions : tuple of DefinitionSpec
     """
 
     source: str
     responses: tuple[Response, ...]
     levels: tuple[Level, ...]
     blocks: tuple[RandomBlock, ...]
+    latents: tuple[LatentVariable, ...] = ()
+    covariances: tuple[CovarianceSpec, ...] = ()
+    classes: tuple[ClassVariable, ...] = ()
+    missing: tuple[MissingCovariate, ...] = ()
+    constraints: tuple[ConstraintSpec, ...] = ()
+    definitions: tuple[DefinitionSpec, ...] = ()
 
     def __str__(self) -> str:
         lines = []
