@@ -19,12 +19,39 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 __all__ = [
+    "CovarianceBlock",
+    "LatentPlan",
     "LevelPlan",
     "LoadingPlan",
     "Plan",
     "PredictorPlan",
     "ResponsePlan",
+    "TermPlan",
 ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CovarianceBlock:
+    """A part of a latent covariance matrix that the free entries of a Cholesky factor cannot express.
+
+    Attributes
+    ----------
+    coordinates : ndarray of intp, shape (k,)
+        Rows of the level's factor, ascending.
+    index : ndarray of intp, shape (k, k), symmetric
+        Position in theta of each entry; -1 where it is held.
+    held : ndarray, shape (k, k)
+        Values of the held entries.
+    correlation : bool
+        Whether all variances are held and all covariances free: the entries of theta below the diagonal are then those of
+        the rows ``(v_1, .., v_(i-1), 1)`` of a Cholesky factor before each is scaled to its standard
+        deviation, so that every theta is a covariance matrix. Otherwise theta holds the covariances.
+    """
+
+    coordinates: Index
+    index: Index
+    held: Array
+    correlation: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +66,23 @@ class LevelPlan:
         Frequency weights of the clusters.
     factor : ndarray of intp, shape (q, q)
         Index in theta of each entry of the lower Cholesky factor of the latent covariance matrix; -1 is
-        a fixed zero. ``q`` is the number of latent variables of the level, possibly 0.
+        held. ``q`` is the number of latent variables of the level, possibly 0.
     clusters : int
+    held : ndarray, shape (q, q), or None
+        Values of the held entries; None: zeros.
+    blocks : tuple of CovarianceBlock
+        Parts of the covariance matrix made otherwise; `factor` is -1 in their rows and columns.
+    group : ndarray of intp, shape (clusters,), or None
+        Ascending; clusters of one group are the same cluster of the data in each of its classes.
     """
 
     clusters: int
     parent: Index | None
     weight: Array | None
     factor: Index
+    held: Array | None = None
+    blocks: tuple[CovarianceBlock, ...] = ()
+    group: Index | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +103,27 @@ class LoadingPlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TermPlan:
+    """Named latent variables in one linear predictor: ``(design @ coefficients) * their product``.
+
+    Attributes
+    ----------
+    latents : tuple of int
+        One or two positions in `Plan.latents`.
+    design : ndarray, shape (n, m)
+    coefficient : ndarray of intp, shape (m,)
+        Position in theta; -1 where the coefficient is held.
+    held : ndarray, shape (m,)
+        Values of the held coefficients, 0 elsewhere.
+    """
+
+    latents: tuple[int, ...]
+    design: Array
+    coefficient: Index
+    held: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PredictorPlan:
     """One linear predictor: ``offset + design @ theta[coefficient] + latent part``.
 
@@ -74,14 +131,43 @@ class PredictorPlan:
     ----------
     design : ndarray, shape (n, p)
     coefficient : ndarray of intp, shape (p,)
+        Without repetitions.
     offset : ndarray, shape (n,), or float
     loadings : tuple of LoadingPlan
+        Random effects.
+    terms : tuple of TermPlan
+        Named latent variables.
+    coordinate : tuple of (int, int) or None
+        Level and number of one standard coordinate that is added as it is.
     """
 
     design: Array
     coefficient: Index
     offset: Array | float
     loadings: tuple[LoadingPlan, ...] = ()
+    terms: tuple[TermPlan, ...] = ()
+    coordinate: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatentPlan:
+    """A named latent variable: ``predictor + exp(scale) * (row of the factor)' u``.
+
+    Attributes
+    ----------
+    level : int
+    predictor : PredictorPlan
+        Its rows are the clusters of the level.
+    scale : PredictorPlan or None
+        Log of what multiplies the disturbance; None: nothing does.
+    coordinate : int
+        Row of the level's Cholesky factor; -1 without a disturbance.
+    """
+
+    level: int
+    predictor: PredictorPlan
+    scale: PredictorPlan | None
+    coordinate: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,12 +207,27 @@ class Plan:
         At least one; a model without groups has one level whose clusters are the rows, with q = 0.
     responses : tuple of ResponsePlan
     n_parameters : int
-        Length of theta: coefficients and free Cholesky entries.
+        Length of theta: coefficients, free Cholesky entries and covariances.
     start : ndarray, shape (n_parameters,)
         Data-free starting values (zero coefficients, families' starting intercepts, Cholesky diagonal 1).
+    latents : tuple of LatentPlan
+        Each after those its predictor needs.
+    memberships : tuple of ResponsePlan
+        The class of each cluster as if it were observed, for the classes' probabilities.
+    ratios : tuple of ResponsePlan
+        For each standard coordinate that is not normal: the log of its density relative to the normal's, one
+        unit a cluster.
     """
 
     levels: tuple[LevelPlan, ...]
     responses: tuple[ResponsePlan, ...]
     n_parameters: int
     start: Array
+    latents: tuple[LatentPlan, ...] = ()
+    memberships: tuple[ResponsePlan, ...] = ()
+    ratios: tuple[ResponsePlan, ...] = ()
+
+    @property
+    def units(self) -> tuple[ResponsePlan, ...]:
+        """Everything that enters the likelihood: responses, memberships, ratios."""
+        return self.responses + self.memberships + self.ratios

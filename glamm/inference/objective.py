@@ -10,17 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
+from glamm.compile.plan import Plan, ResponsePlan
+from glamm.inference.factors import fill_factor, pull_factor
+from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
 from glamm.kernels._lanes import MOST_COEFFICIENTS, Lanes
-from glamm.kernels._products import crossed, rows_times, times_rows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -34,15 +36,27 @@ _THREADED_FROM = 20_000
 LANE_NODES = 2_000_000
 
 
-class _Units:
-    """One response: how theta makes its offsets and loadings, and how adjoints return."""
+def clusters_of(plan: Plan, cluster: Index, level: int = 0) -> list[Index | None]:
+    """Return the cluster at each level of rows that lie in clusters of `level`; None below it."""
+    found: list[Index | None] = [None] * level
+    for at in plan.levels[level:]:
+        found.append(cluster)
+        if at.parent is not None:
+            cluster = at.parent[cluster]
+    return found
 
-    def __init__(self, plan: ResponsePlan, starts: Sequence[int]) -> None:
+
+class _Units:
+    """One response: how theta makes its offsets and slopes, and how adjoints return."""
+
+    def __init__(
+        self, plan: ResponsePlan, clusters: Sequence[Index], latents: Sequence[Latent], starts: Sequence[int]
+    ) -> None:
         self.plan = plan
         self.n = len(plan.cluster)
-        self.starts = starts
         self.channels = len(plan.predictors) if plan.channels is None else plan.channels.shape[1]
-        latent = np.array([bool(p.loadings) for p in plan.predictors], dtype=bool)
+        self.predictors = [PredictorForm(p, self.n, clusters, latents, starts) for p in plan.predictors]
+        latent = np.array([p.latent for p in self.predictors], dtype=bool)
         if plan.channels is None:
             self.active = np.flatnonzero(latent)
         else:
@@ -50,63 +64,77 @@ class _Units:
             self.active = np.flatnonzero(fed.any(axis=0))
         # which units of each active channel are fed by which predictor with a latent part
         self.sources = [self._find_sources(int(channel)) for channel in self.active]
+        # the channel that a predictor feeds alone and for all units: its slopes are made in place there
+        self.home: dict[int, int] = {}
+        for place, sources in enumerate(self.sources):
+            rows, predictor = sources[0]
+            if isinstance(rows, slice):
+                self.home.setdefault(predictor, place)
+        self.multiplies = any(p.pairs for p in self.predictors)
 
-    def offsets(self, theta: Array) -> Array:
-        """Return the offsets of all channels, shape (K, n)."""
-        plan = self.plan
-        values = np.empty((len(plan.predictors), self.n))
-        for row, predictor in zip(values, plan.predictors, strict=True):
-            if predictor.design.shape[1]:
-                rows_times(predictor.design, theta[predictor.coefficient], row)
-                if np.any(predictor.offset):
-                    row += predictor.offset
-            else:
-                row[:] = predictor.offset
-        if plan.channels is None:
-            return values
-        chosen = values[plan.channels.T, np.arange(self.n)]
-        chosen[plan.channels.T < 0] = 0.0
-        return np.ascontiguousarray(chosen)
-
-    def loadings(self, factors: Sequence[Array], width: int) -> Array:
-        """Return the loadings of the active channels, shape (active, n, Q)."""
-        a = np.empty((len(self.active), self.n, width))
-        for row, sources in zip(a, self.sources, strict=True):
-            filled: set[int] = set()
-            for rows, predictor in sources:
-                for loading in predictor.loadings:
-                    start, factor = self.starts[loading.level], factors[loading.level]
-                    for column, latent in zip(loading.design.T, loading.latent, strict=True):
-                        # row `latent` of a lower triangle ends at its diagonal
-                        for k in range(latent + 1):
-                            target = row[:, start + k]
-                            if start + k in filled or not isinstance(rows, slice):
-                                if start + k not in filled:
-                                    target[:] = 0.0
-                                target[rows] += column[rows] * factor[latent, k]
-                            else:
-                                np.multiply(column, factor[latent, k], out=target)
-                            filled.add(start + k)
-            for unused in set(range(width)) - filled:
-                row[:, unused] = 0.0
-        return a
-
-    def _find_sources(self, channel: int) -> list[tuple[slice | Index, PredictorPlan]]:
-        plan = self.plan
-        if plan.channels is None:
-            return [(slice(None), plan.predictors[channel])]
-        column = plan.channels[:, channel]
-        found: list[tuple[slice | Index, PredictorPlan]] = []
-        for index, predictor in enumerate(plan.predictors):
-            if predictor.loadings:
+    def _find_sources(self, channel: int) -> list[tuple[slice | Index, int]]:
+        if self.plan.channels is None:
+            return [(slice(None), channel)]
+        column = self.plan.channels[:, channel]
+        found: list[tuple[slice | Index, int]] = []
+        for index, predictor in enumerate(self.predictors):
+            if predictor.latent:
                 rows = np.flatnonzero(column == index)
                 if len(rows) == self.n:
-                    found.append((slice(None), predictor))
+                    found.append((slice(None), index))
                 elif len(rows):
-                    found.append((rows, predictor))
+                    found.append((rows, index))
         return found
 
-    def predictor_adjoints(self, go: Array) -> Array:
+    def forms(
+        self, space: Coordinates, theta: Array, factors: Sequence[Array], latents: Sequence[Form]
+    ) -> tuple[Array, Array]:
+        """Return the offsets (K, n) of all channels and the slopes (active, n, W) of the active ones."""
+        offsets = np.empty((len(self.predictors), self.n))
+        slopes: dict[int, Array] = {}
+        direct = np.empty((len(self.active), self.n, space.slopes))
+        for k, predictor in enumerate(self.predictors):
+            predictor.offset(theta, offsets[k])
+            if predictor.latent:
+                slope = direct[self.home[k]] if k in self.home else np.empty((self.n, space.slopes))
+                predictor.fill_loadings(factors, slope)
+                predictor.add_terms(space, theta, latents, offsets[k], slope)
+                slopes[k] = slope
+        for place, (row, sources) in enumerate(zip(direct, self.sources, strict=True)):
+            if place not in self.home.values():
+                row[:] = 0.0
+                for rows, k in sources:
+                    row[rows] = slopes[k][rows]
+        if self.plan.channels is None:
+            return offsets, direct
+        fed = self.plan.channels.T
+        chosen = offsets[fed, np.arange(self.n)]
+        chosen[fed < 0] = 0.0
+        return np.ascontiguousarray(chosen), direct
+
+    def pull(self, space: Coordinates, go: Array, gs: Array, sums: Sums, state: Backward) -> None:
+        """Carry the adjoints of offsets (K, n) and slopes (active, n, W) back to `state`."""
+        for k, (predictor, offset) in enumerate(zip(self.predictors, self._offset_adjoints(go), strict=True)):
+            own = Adjoint(offset, False, np.empty((self.n, 0)), False)
+            if predictor.latent:
+                own.slope = self._slope_adjoint(k, gs)
+            predictor.pull(space, own, sums, state)
+
+    def _slope_adjoint(self, predictor: int, gs: Array) -> Array:
+        parts = [
+            (rows, values)
+            for values, sources in zip(gs, self.sources, strict=True)
+            for rows, k in sources
+            if k == predictor
+        ]
+        if len(parts) == 1 and isinstance(parts[0][0], slice):
+            return parts[0][1]
+        slope = np.zeros(gs.shape[1:])
+        for rows, values in parts:
+            slope[rows] += values[rows]
+        return slope
+
+    def _offset_adjoints(self, go: Array) -> Array:
         """Return adjoints of the predictors, shape (predictors, n), from those of the channels."""
         plan = self.plan
         if plan.channels is None:
@@ -117,17 +145,6 @@ class _Units:
             # the last row collects what unused channels give
             adjoint[channel, rows] += values
         return adjoint[:-1]
-
-    def factor_adjoints(self, ga: Array, out: Sequence[Array]) -> None:
-        """Add the adjoints of the Cholesky factors, one array (q, q) a level."""
-        for row, sources in zip(ga, self.sources, strict=True):
-            for rows, predictor in sources:
-                for loading in predictor.loadings:
-                    q = len(out[loading.level])
-                    columns = slice(self.starts[loading.level], self.starts[loading.level] + q)
-                    part = row[rows, columns]
-                    sums = crossed(loading.design[rows], np.ones(len(part)), np.ascontiguousarray(part))
-                    np.add.at(out[loading.level], loading.latent, sums)
 
 
 class Objective:
@@ -152,9 +169,19 @@ class Objective:
         self.plan = plan
         self.n_parameters = plan.n_parameters
         sizes = [len(level.factor) for level in plan.levels]
-        self._starts = [int(s) for s in np.concatenate(([0], np.cumsum(sizes)))[:-1]]
-        self._width = sum(sizes)
-        self._units = [_Units(response, self._starts) for response in plan.responses]
+        starts = tuple(int(s) for s in np.concatenate(([0], np.cumsum(sizes)))[:-1])
+        self._latents: list[Latent] = []
+        for number, latent in enumerate(plan.latents):
+            count = plan.levels[latent.level].clusters
+            above = clusters_of(plan, np.arange(count, dtype=np.intp), latent.level)
+            size = sizes[latent.level]
+            self._latents.append(Latent(latent, number, count, above, self._latents, starts, size))
+        self._units = []
+        for response in plan.units:
+            rows = clusters_of(plan, response.cluster)
+            self._units.append(_Units(response, rows, self._latents, starts))
+        pairs = set().union(*(p.pairs for units in self._units for p in units.predictors))
+        self._space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
         total = sum(units.n for units in self._units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
@@ -193,7 +220,10 @@ class Objective:
         block = plan.family.kernel()
         block = plan.family if block is None else block
         quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
-        return plan.encoded.y, first, plan.weight, units.channels, units.active, quadratic, block
+        shape = plan.encoded.y, first, plan.weight, units.channels, units.active, quadratic, block
+        if not units.multiplies:
+            return shape
+        return *shape, np.array(self._space.pairs, dtype=np.intp)
 
     def _lanes(self) -> Lanes | None:
         """Return the vectorised engine where the model has the form it is made for."""
@@ -203,6 +233,7 @@ class Objective:
             len(self.plan.levels) + len(self._units) > 2
             or not 1 <= len(level.factor) <= MOST_COEFFICIENTS
             or response.weight is not None
+            or units.multiplies
         ):
             return None
         if units.channels != 1 or len(units.active) != 1 or not response.family.cumulant():
@@ -242,7 +273,11 @@ class Objective:
         """Whether one point is exact: every latent part enters a quadratic log density."""
         return all(
             len(units.active) == 0
-            or (len(units.active) == 1 and units.plan.family.is_quadratic(int(units.active[0])))
+            or (
+                len(units.active) == 1
+                and not units.multiplies
+                and units.plan.family.is_quadratic(int(units.active[0]))
+            )
             for units in self._units
         )
 
@@ -255,19 +290,53 @@ class Objective:
 
     def factors(self, theta: Array) -> list[Array]:
         """Return the Cholesky factor of each level's latent covariance matrix, shape (q, q)."""
-        padded = np.append(theta, 0.0)
-        return [padded[level.factor] for level in self.plan.levels]
+        return [fill_factor(level, theta) for level in self.plan.levels]
 
-    def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> dict[str, Any]:
+    def _forms(self, theta: Array, factors: Sequence[Array]) -> list[Form]:
+        """Return the named latent variables as forms of their clusters."""
+        forms: list[Form] = []
+        for latent in self._latents:
+            forms.append(latent.form(self._space, theta, factors, forms))
+        return forms
+
+    def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> _Evaluation:
         factors = self.factors(theta)
-        o = [units.offsets(theta) for units in self._units]
-        a = [units.loadings(factors, self._width) for units in self._units]
+        if not all(np.isfinite(factor).all() for factor in factors):
+            return _Evaluation({"failed": True, "loglik": np.full(self.n_clusters, -np.inf)}, factors, [])
+        forms = self._forms(theta, factors)
+        o, a, c = [], [], []
+        width = self._space.width
+        for units in self._units:
+            offset, slope = units.forms(self._space, theta, factors, forms)
+            o.append(offset)
+            a.append(slope if slope.shape[2] == width else np.ascontiguousarray(slope[:, :, :width]))
+            c.append(np.ascontiguousarray(slope[:, :, width:]) if units.multiplies else None)
+        options: dict[str, Any] = {"c": c} if self._space.pairs else {}
         out: dict[str, Any] = self._engine.evaluate(
-            o, a, self._accepted, gradient=gradient, moments=moments, threads=self._threads
+            o, a, self._accepted, gradient=gradient, moments=moments, threads=self._threads, **options
         )
         if not out["failed"]:
             self._trial = out["modes"]
-        return out
+        return _Evaluation(out, factors, forms)
+
+    def _pull(self, theta: Array, found: _Evaluation, edges: Sequence[Index] | None) -> Array:
+        """Return the gradient (T, P), a row for each top-level cluster where `edges` are given."""
+        sums = [Sums(None if edges is None else of_level) for of_level in (edges or self._tops)]
+        tops = 1 if edges is None else self.n_clusters
+        state = Backward(sums, theta, found.factors, found.forms, tops)
+        products = found.out.get("gc") or [None] * len(self._units)
+        for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
+            first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
+            slope = ga
+            if self._space.pairs:
+                rest = np.zeros((*ga.shape[:2], len(self._space.pairs))) if gc is None else gc
+                slope = np.concatenate([ga, rest.reshape(*ga.shape[:2], -1)], axis=2)
+            units.pull(self._space, go, slope, Sums(first), state)
+        for latent in reversed(self._latents):
+            latent.pull(self._space, state)
+        for level, adjoint in zip(self.plan.levels, state.factors, strict=True):
+            pull_factor(level, theta, adjoint, state.out)
+        return state.out
 
     def accept(self) -> None:
         """Start later evaluations from the modes found by the last one that succeeded."""
@@ -275,7 +344,7 @@ class Objective:
 
     def cluster_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each top-level cluster, not weighted, shape (clusters,)."""
-        return np.asarray(self._evaluate(np.asarray(theta, float))["loglik"])
+        return np.asarray(self._evaluate(np.asarray(theta, float)).out["loglik"])
 
     def _total(self, loglik: Array) -> float:
         # NumPy's own sum is the same whatever number of threads a BLAS would use
@@ -284,72 +353,38 @@ class Objective:
 
     def value(self, theta: Array) -> float:
         """Return the log-likelihood; -inf where it cannot be computed."""
-        out = self._evaluate(np.asarray(theta, float))
+        out = self._evaluate(np.asarray(theta, float)).out
         return -np.inf if out["failed"] else self._total(np.asarray(out["loglik"]))
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, shape (n_parameters,)."""
-        out = self._evaluate(np.asarray(theta, float), gradient=True)
-        if out["failed"]:
+        theta = np.asarray(theta, float)
+        found = self._evaluate(theta, gradient=True)
+        if found.out["failed"]:
             return -np.inf, np.full(self.n_parameters, np.nan)
-        gradient = np.zeros(self.n_parameters)
-        adjoint = [np.zeros((len(level.factor), len(level.factor))) for level in self.plan.levels]
-        for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):
-            units.factor_adjoints(ga, adjoint)
-            for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
-                np.add.at(gradient, predictor.coefficient, times_rows(values, predictor.design))
-        for level, values in zip(self.plan.levels, adjoint, strict=True):
-            free = level.factor >= 0
-            np.add.at(gradient, level.factor[free], values[free])
-        return self._total(np.asarray(out["loglik"])), gradient
+        return self._total(np.asarray(found.out["loglik"])), self._pull(theta, found, None)[0]
 
     def cluster_scores(self, theta: Array) -> Array:
         """Return the gradient of each top-level cluster's weighted term, shape (clusters, parameters)."""
-        out = self._evaluate(np.asarray(theta, float), gradient=True)
-        scores = np.zeros((self.n_clusters, self.n_parameters))
-        if out["failed"]:
-            return np.full_like(scores, np.nan)
-        for units, go, ga in zip(self._units, out["go"], out["ga"], strict=True):
-            first = np.searchsorted(units.plan.cluster, self._tops[0])
-            for predictor, values in zip(units.plan.predictors, units.predictor_adjoints(go), strict=True):
-                for column, index in zip(predictor.design.T, predictor.coefficient, strict=True):
-                    scores[:, index] += _segment_sums(column * values, first)
-            for row, sources in zip(ga, units.sources, strict=True):
-                for rows, predictor in sources:
-                    for loading in predictor.loadings:
-                        self._add_factor_scores(scores, units, row, rows, loading, first)
-        return scores
-
-    def _add_factor_scores(self, scores, units, row, rows, loading, first) -> None:  # type: ignore[no-untyped-def]
-        factor = self.plan.levels[loading.level].factor
-        start = self._starts[loading.level]
-        for m, latent in enumerate(loading.latent):
-            for k in range(len(factor)):
-                index = factor[latent, k]
-                if index < 0:
-                    continue
-                product = np.zeros(units.n)
-                product[rows] = loading.design[rows, m] * row[rows, start + k]
-                scores[:, index] += _segment_sums(product, first)
+        theta = np.asarray(theta, float)
+        found = self._evaluate(theta, gradient=True)
+        if found.out["failed"]:
+            return np.full((self.n_clusters, self.n_parameters), np.nan)
+        return self._pull(theta, found, self._tops)
 
     def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
         """Return posterior means (clusters, q) and covariances (clusters, q, q) of the latent variables."""
-        out = self._evaluate(np.asarray(theta, float), moments=True)
-        found = []
-        for factor, mean, cov in zip(
-            self.factors(np.asarray(theta, float)),
-            out["mean"],
-            out["cov"],
-            strict=True,
-        ):
-            found.append((mean @ factor.T, np.einsum("ij,cjk,lk->cil", factor, cov, factor)))
-        return found
+        found = self._evaluate(np.asarray(theta, float), moments=True)
+        return [
+            (mean @ factor.T, np.einsum("ij,cjk,lk->cil", factor, cov, factor))
+            for factor, mean, cov in zip(found.factors, found.out["mean"], found.out["cov"], strict=True)
+        ]
 
 
-def _segment_sums(values: Array, edges: Index) -> Array:
-    """Return the sums of values[edges[i]:edges[i + 1]]."""
-    sums = np.zeros(len(edges) - 1)
-    filled = np.flatnonzero(np.diff(edges))
-    if len(filled):
-        sums[filled] = np.add.reduceat(values, edges[filled])
-    return sums
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evaluation:
+    """What the engine returned, and the factors and latent variables it was given."""
+
+    out: dict[str, Any]
+    factors: list[Array]
+    forms: list[Form]

@@ -1,0 +1,485 @@
+"""Linear predictors as functions of the standard coordinates, and the way back of their adjoints.
+
+A linear predictor or a latent variable is a *form* ``o + a'u + sum_p c_p u_x(p) u_y(p)`` in the standard
+coordinates u of its clusters. Offset o and slopes (a, c) have one row for each unit or cluster, or a single
+row where they are the same for all. Adjoints run backwards through the same operations; they are summed
+over all top-level clusters, or kept apart by top-level cluster (T of them) for scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import LatentPlan, PredictorPlan, TermPlan
+from glamm.kernels._products import crossed, rows_times, times_rows
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["Adjoint", "Backward", "Coordinates", "Form", "Latent", "PredictorForm", "Sums"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coordinates:
+    """The standard coordinates of all levels side by side, and the pairs that are multiplied.
+
+    Attributes
+    ----------
+    starts : tuple of int
+        First coordinate of each level.
+    width : int
+        Q, their number.
+    pairs : tuple of (int, int)
+        Coordinates ``x <= y`` whose products occur.
+    """
+
+    starts: tuple[int, ...]
+    width: int
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def slopes(self) -> int:
+        """Columns of a form's slopes: coordinates, then pairs."""
+        return self.width + len(self.pairs)
+
+
+@dataclass(slots=True, eq=False)
+class Form:
+    """Offset (r,) and slopes (r, W), each with a row for every unit or cluster or, where constant, one."""
+
+    offset: Array
+    offset_constant: bool
+    slope: Array
+    slope_constant: bool
+
+
+class Sums:
+    """Sums over the rows of each top-level cluster, or over all rows.
+
+    Parameters
+    ----------
+    edges : ndarray of intp, shape (tops + 1,), or None
+        First row of each top-level cluster; None: one sum over everything.
+    """
+
+    def __init__(self, edges: Index | None) -> None:
+        self.edges = edges
+
+    def of(self, values: Array) -> Array:
+        """Return the sums of rows, shape (T, ...)."""
+        if self.edges is None:
+            return np.asarray(values.sum(axis=0, keepdims=True))
+        sums = np.zeros((len(self.edges) - 1, *values.shape[1:]))
+        filled = np.flatnonzero(np.diff(self.edges))
+        if len(filled):
+            sums[filled] = np.add.reduceat(values, self.edges[filled], axis=0)
+        return sums
+
+    def weighted(self, values: Array, design: Array) -> Array:
+        """Return the sums of ``values * design``, shape (T, p), for values (n,) and a design (n, p)."""
+        if self.edges is None:
+            return times_rows(np.ascontiguousarray(values), design)[None]
+        return self.of(values[:, None] * design)
+
+
+class Backward:
+    """Adjoints on their way back: of theta, of the levels' factors and of the latent variables' forms.
+
+    Parameters
+    ----------
+    sums : sequence of Sums
+        Of the clusters of each level.
+    theta : ndarray, shape (P,)
+    factors : sequence of ndarray, shape (q, q)
+    forms : sequence of Form
+        Of the latent variables.
+    tops : int
+        T, the number of sums kept apart.
+    """
+
+    def __init__(
+        self, sums: Sequence[Sums], theta: Array, factors: Sequence[Array], forms: Sequence[Form], tops: int
+    ) -> None:
+        self.sums, self.theta, self.values, self.forms = sums, theta, factors, forms
+        self.out = np.zeros((tops, len(theta)))
+        self.factors = [np.zeros((tops, *factor.shape)) for factor in factors]
+        self.latents = [
+            Adjoint(
+                np.zeros(tops if form.offset_constant else len(form.offset)),
+                form.offset_constant,
+                np.zeros((tops if form.slope_constant else len(form.slope), form.slope.shape[1])),
+                form.slope_constant,
+            )
+            for form in forms
+        ]
+
+    def add_coefficients(self, coefficient: Index, part: Array) -> None:
+        """Add adjoints (T, m) of the parameters at `coefficient`."""
+        np.add.at(self.out, (slice(None), coefficient), part)
+
+
+@dataclass(slots=True, eq=False)
+class Adjoint:
+    """Adjoint of a form; where it is constant, one row for each of the T sums."""
+
+    offset: Array
+    offset_constant: bool
+    slope: Array
+    slope_constant: bool
+
+    def reduced(self, offset_constant: bool, slope_constant: bool, sums: Sums) -> Adjoint:
+        """Return the adjoint summed over rows where the wanted one is constant."""
+        return Adjoint(
+            sums.of(self.offset) if offset_constant and not self.offset_constant else self.offset,
+            offset_constant,
+            sums.of(self.slope) if slope_constant and not self.slope_constant else self.slope,
+            slope_constant,
+        )
+
+
+def _one_row(design: Array) -> bool:
+    return len(design) > 0 and bool((design == design[0]).all())
+
+
+def _sum_by(cluster: Index, values: Array, total: Array) -> None:
+    """Add the rows of `values` to the rows of `total` that `cluster`, ascending, names."""
+    if len(cluster):
+        first = np.flatnonzero(np.r_[True, cluster[1:] != cluster[:-1]])
+        total[cluster[first]] += np.add.reduceat(values, first, axis=0)
+
+
+class _Term:
+    """Named latent variables times a design, in a predictor."""
+
+    def __init__(self, plan: TermPlan, clusters: Sequence[Index | None], latents: Sequence[Latent]) -> None:
+        self.plan = plan
+        self.constant = _one_row(plan.design)
+        self.design = np.ascontiguousarray(plan.design[:1] if self.constant else plan.design)
+        self.sources = [latents[m] for m in plan.latents]
+        self.free = np.flatnonzero(plan.coefficient >= 0)
+        self.rows = [clusters[source.plan.level] for source in self.sources]
+
+    @property
+    def reach(self) -> set[int]:
+        """Coordinates that it depends on."""
+        return set().union(*(source.reach for source in self.sources))
+
+    @property
+    def pairs(self) -> set[tuple[int, int]]:
+        """Pairs of coordinates that it multiplies."""
+        if len(self.sources) == 1:
+            return set(self.sources[0].pairs)
+        first, second = self.sources
+        return {(min(x, y), max(x, y)) for x in first.reach for y in second.reach}
+
+    def loading(self, theta: Array) -> Array:
+        """Return what multiplies the latent variables, shape (n,), or (1,) where it is constant."""
+        coefficient = np.where(self.plan.coefficient < 0, self.plan.held, theta[self.plan.coefficient])
+        if self.constant:
+            return np.asarray(self.design @ coefficient)
+        return rows_times(self.design, coefficient, np.empty(len(self.design)))
+
+    def _taken(self, forms: Sequence[Form]) -> list[Form]:
+        taken = []
+        for source, rows in zip(self.sources, self.rows, strict=True):
+            form = forms[source.number]
+            taken.append(
+                Form(
+                    form.offset if form.offset_constant else form.offset[rows],
+                    form.offset_constant,
+                    form.slope if form.slope_constant else form.slope[rows],
+                    form.slope_constant,
+                )
+            )
+        return taken
+
+    def value(self, space: Coordinates, theta: Array, forms: Sequence[Form]) -> Form:
+        """Return the term as a form of the predictor's rows."""
+        taken = self._taken(forms)
+        source = taken[0] if len(taken) == 1 else _product(space, *taken)
+        loading = self.loading(theta)
+        return Form(
+            loading * source.offset,
+            self.constant and source.offset_constant,
+            loading[:, None] * source.slope,
+            self.constant and source.slope_constant,
+        )
+
+    def pull(self, space: Coordinates, own: Adjoint, sums: Sums, state: Backward) -> None:
+        """Carry the adjoint of the predictor's form back."""
+        taken = self._taken(state.forms)
+        source = taken[0] if len(taken) == 1 else _product(space, *taken)
+        loading = self.loading(state.theta)
+        here = own.reduced(
+            self.constant and source.offset_constant, self.constant and source.slope_constant, sums
+        )
+        if len(self.free):
+            from_offset = here.offset * source.offset
+            from_slope = np.einsum("nw,nw->n", here.slope, np.broadcast_to(source.slope, here.slope.shape))
+            if self.constant:
+                part = _reduce(from_offset, here.offset_constant, sums)
+                part = (part + _reduce(from_slope, here.slope_constant, sums))[:, None] * self.design
+            else:
+                part = sums.weighted(from_offset + from_slope, self.design)
+            state.add_coefficients(self.plan.coefficient[self.free], part[:, self.free])
+        back = Adjoint(
+            here.offset * loading, here.offset_constant, here.slope * loading[:, None], here.slope_constant
+        )
+        if len(taken) == 1:
+            self._give(0, back, sums, state)
+        else:
+            for k, other in enumerate(reversed(taken)):
+                self._give(k, _product_adjoint(space, other, back), sums, state)
+
+    def _give(self, k: int, adjoint: Adjoint, sums: Sums, state: Backward) -> None:
+        target, rows = state.latents[self.sources[k].number], self.rows[k]
+        adjoint = adjoint.reduced(target.offset_constant, target.slope_constant, sums)
+        assert rows is not None
+        if target.offset_constant:
+            target.offset += adjoint.offset
+        else:
+            _sum_by(rows, adjoint.offset, target.offset)
+        if target.slope_constant:
+            target.slope += adjoint.slope
+        else:
+            _sum_by(rows, adjoint.slope, target.slope)
+
+
+def _reduce(values: Array, constant: bool, sums: Sums) -> Array:
+    return values if constant else sums.of(values)
+
+
+def _product(space: Coordinates, a: Form, b: Form) -> Form:
+    """Return the product of two linear forms; constant in both parts or in none."""
+    constant = a.offset_constant and b.offset_constant and a.slope_constant and b.slope_constant
+    offset = a.offset * b.offset
+    slope = a.offset[:, None] * b.slope + b.offset[:, None] * a.slope
+    n = max(len(offset), len(slope))
+    slope = np.array(np.broadcast_to(slope, (n, space.slopes)))
+    for p, (x, y) in enumerate(space.pairs):
+        value = a.slope[:, x] * b.slope[:, y]
+        slope[:, space.width + p] = value if x == y else value + a.slope[:, y] * b.slope[:, x]
+    return Form(np.array(np.broadcast_to(offset, (n,))), constant, slope, constant)
+
+
+def _product_adjoint(space: Coordinates, b: Form, own: Adjoint) -> Adjoint:
+    """Return the adjoint of `a` where `own` is that of ``a * b``."""
+    q = space.width
+    slope = np.zeros_like(own.slope)
+    slope[:, :q] = own.slope[:, :q] * b.offset[:, None]
+    offset = own.offset * b.offset + np.einsum(
+        "nq,nq->n", own.slope[:, :q], np.broadcast_to(b.slope, own.slope.shape)[:, :q]
+    )
+    for p, (x, y) in enumerate(space.pairs):
+        slope[:, x] += own.slope[:, q + p] * b.slope[:, y]
+        if x != y:
+            slope[:, y] += own.slope[:, q + p] * b.slope[:, x]
+    return Adjoint(offset, own.offset_constant, slope, own.slope_constant)
+
+
+class PredictorForm:
+    """One linear predictor over n rows: units of a response, or clusters of a latent variable's level.
+
+    Parameters
+    ----------
+    plan : PredictorPlan
+    n : int
+    clusters : sequence of ndarray of intp, shape (n,), or None
+        Cluster of each row at each level, None below the rows.
+    latents : sequence of Latent
+        Those the predictor may need.
+    starts : sequence of int
+        First coordinate of each level.
+    """
+
+    def __init__(
+        self,
+        plan: PredictorPlan,
+        n: int,
+        clusters: Sequence[Index | None],
+        latents: Sequence[Latent],
+        starts: Sequence[int],
+    ) -> None:
+        self.plan, self.n, self.starts = plan, n, starts
+        self.terms = [_Term(term, clusters, latents) for term in plan.terms]
+        self.latent = bool(plan.loadings or plan.terms or plan.coordinate)
+        self.same_design = plan.design.shape[1] == 0 or _one_row(plan.design)
+        self.same = self.same_design and not (np.ndim(plan.offset) and np.ptp(plan.offset) > 0.0)
+
+    @property
+    def reach(self) -> set[int]:
+        """Coordinates that it depends on."""
+        found = set().union(*(term.reach for term in self.terms))
+        for loading in self.plan.loadings:
+            found |= {self.starts[loading.level] + k for m in loading.latent for k in range(m + 1)}
+        if self.plan.coordinate is not None:
+            found.add(self.starts[self.plan.coordinate[0]] + self.plan.coordinate[1])
+        return found
+
+    @property
+    def pairs(self) -> set[tuple[int, int]]:
+        """Pairs of coordinates that it multiplies."""
+        return set().union(*(term.pairs for term in self.terms))
+
+    def offset(self, theta: Array, out: Array) -> None:
+        """Fill the part without latent variables, shape (n,)."""
+        plan = self.plan
+        if plan.design.shape[1]:
+            rows_times(plan.design, theta[plan.coefficient], out)
+            if np.any(plan.offset):
+                out += plan.offset
+        else:
+            out[:] = plan.offset
+
+    def constant_offset(self, theta: Array) -> Array:
+        """Return the same where all rows agree, shape (1,)."""
+        value = np.ravel(np.asarray(self.plan.offset, dtype=float))[:1]
+        return value + self.plan.design[:1] @ theta[self.plan.coefficient]
+
+    def fill_loadings(self, factors: Sequence[Array], out: Array) -> None:
+        """Fill the slopes (n, W) with the random effects, and 0 where there are none."""
+        filled: set[int] = set()
+        for loading in self.plan.loadings:
+            start, factor = self.starts[loading.level], factors[loading.level]
+            for column, latent in zip(loading.design.T, loading.latent, strict=True):
+                # row `latent` of a lower triangle ends at its diagonal
+                for k in range(latent + 1):
+                    target = out[:, start + k]
+                    if start + k in filled:
+                        target += column * factor[latent, k]
+                    else:
+                        np.multiply(column, factor[latent, k], out=target)
+                    filled.add(start + k)
+        if self.plan.coordinate is not None:
+            level, k = self.plan.coordinate
+            out[:, self.starts[level] + k] = 1.0
+            filled.add(self.starts[level] + k)
+        for unused in set(range(out.shape[1])) - filled:
+            out[:, unused] = 0.0
+
+    def add_terms(
+        self, space: Coordinates, theta: Array, forms: Sequence[Form], offset: Array, slope: Array
+    ) -> None:
+        """Add the named latent variables to offset (n,) and slopes (n, W)."""
+        for term in self.terms:
+            value = term.value(space, theta, forms)
+            offset += value.offset
+            slope += value.slope
+
+    def form(self, space: Coordinates, theta: Array, factors: Sequence[Array], forms: Sequence[Form]) -> Form:
+        """Return the predictor of a latent variable, without its disturbance, in as few rows as it needs."""
+        parts = [term.value(space, theta, forms) for term in self.terms]
+        offset_constant = self.same and all(part.offset_constant for part in parts)
+        slope_constant = not self.plan.loadings and all(part.slope_constant for part in parts)
+        if self.same:
+            offset = np.repeat(self.constant_offset(theta), 1 if offset_constant else self.n)
+        else:
+            offset = np.empty(self.n)
+            self.offset(theta, offset)
+        slope = np.zeros((1 if slope_constant else self.n, space.slopes))
+        if not slope_constant:
+            self.fill_loadings(factors, slope)
+        for part in parts:
+            offset += part.offset
+            slope += part.slope
+        return Form(offset, offset_constant, slope, slope_constant)
+
+    def pull(self, space: Coordinates, own: Adjoint, sums: Sums, state: Backward) -> None:
+        """Carry the adjoint of the form back to theta, factors and latent variables.
+
+        The slopes of `own` have no column where the predictor has no latent part.
+        """
+        design, coefficient = self.plan.design, self.plan.coefficient
+        if design.shape[1]:
+            if own.offset_constant or self.same_design:
+                part = _reduce(own.offset, own.offset_constant, sums)[:, None] * design[:1]
+            else:
+                part = sums.weighted(own.offset, design)
+            state.add_coefficients(coefficient, part)
+        for loading in self.plan.loadings:
+            start, target = self.starts[loading.level], state.factors[loading.level]
+            slope = np.ascontiguousarray(own.slope[:, start : start + target.shape[1]])
+            if sums.edges is None:
+                total = crossed(loading.design, np.ones(len(slope)), slope)[None]
+            else:
+                total = sums.of(loading.design[:, :, None] * slope[:, None, :])
+            np.add.at(target, (slice(None), loading.latent), total)
+        for term in self.terms:
+            term.pull(space, own, sums, state)
+
+
+class Latent:
+    """A named latent variable over the clusters of its level.
+
+    Parameters
+    ----------
+    plan : LatentPlan
+    number : int
+        Position in the plan.
+    clusters : int
+        Of its level.
+    above : sequence of ndarray of intp, shape (clusters,), or None
+        Its clusters' clusters at each level.
+    latents : sequence of Latent
+        Those before it.
+    starts : sequence of int
+    """
+
+    def __init__(
+        self,
+        plan: LatentPlan,
+        number: int,
+        clusters: int,
+        above: Sequence[Index | None],
+        latents: Sequence[Latent],
+        starts: Sequence[int],
+        size: int,
+    ) -> None:
+        self.plan, self.number = plan, number
+        self.predictor = PredictorForm(plan.predictor, clusters, above, latents, starts)
+        self.scale = None if plan.scale is None else PredictorForm(plan.scale, clusters, above, (), starts)
+        self.columns = slice(starts[plan.level], starts[plan.level] + size)
+        own = set() if plan.coordinate < 0 else {starts[plan.level] + k for k in range(plan.coordinate + 1)}
+        self.reach = self.predictor.reach | own
+        self.pairs = self.predictor.pairs
+
+    def _scales(self, theta: Array) -> Array:
+        if self.scale is None:
+            return np.ones(1)
+        if self.scale.same:
+            return np.exp(self.scale.constant_offset(theta))
+        values = np.empty(self.scale.n)
+        self.scale.offset(theta, values)
+        return np.exp(values)
+
+    def form(self, space: Coordinates, theta: Array, factors: Sequence[Array], forms: Sequence[Form]) -> Form:
+        """Return the latent variable as a form of its clusters."""
+        form = self.predictor.form(space, theta, factors, forms)
+        if self.plan.coordinate < 0:
+            return form
+        row = factors[self.plan.level][self.plan.coordinate]
+        scales = self._scales(theta)
+        if form.slope_constant and len(scales) > 1:
+            form.slope = np.repeat(form.slope, len(scales), axis=0)
+            form.slope_constant = False
+        form.slope[:, self.columns] += scales[:, None] * row
+        return form
+
+    def pull(self, space: Coordinates, state: Backward) -> None:
+        """Carry the adjoint that others have left back."""
+        own = state.latents[self.number]
+        sums = state.sums[self.plan.level]
+        if self.plan.coordinate >= 0:
+            row = state.values[self.plan.level][self.plan.coordinate]
+            scales = self._scales(state.theta)
+            slope = own.slope[:, self.columns]
+            scaled = _reduce(scales[:, None] * slope, own.slope_constant, sums)
+            state.factors[self.plan.level][:, self.plan.coordinate] += scaled
+            if self.scale is not None:
+                adjoint = Adjoint(scales * (slope @ row), own.slope_constant, slope[:, :0], True)
+                self.scale.pull(space, adjoint, sums, state)
+        self.predictor.pull(space, own, sums, state)
