@@ -1,12 +1,30 @@
 """Graph and data become a plan of flat arrays and a table of parameters."""
 
-from glamm.compile.layout import LevelLayout, LoadingLayout, Lowered, PredictorLayout, ResponseLayout
+from glamm.compile.layout import (
+    LatentLayout,
+    LevelLayout,
+    LoadingLayout,
+    Lowered,
+    PredictorLayout,
+    ResponseLayout,
+    TermLayout,
+)
 from glamm.compile.lower import lower
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
-from glamm.compile.plan import LevelPlan, LoadingPlan, Plan, PredictorPlan, ResponsePlan
+from glamm.compile.plan import (
+    LatentPlan,
+    LevelPlan,
+    LoadingPlan,
+    Plan,
+    PredictorPlan,
+    ResponsePlan,
+    TermPlan,
+)
 
 __all__ = [
     "LatentFactor",
+    "LatentLayout",
+    "LatentPlan",
     "LevelLayout",
     "LevelPlan",
     "LoadingLayout",
@@ -19,5 +37,7 @@ __all__ = [
     "PredictorPlan",
     "ResponseLayout",
     "ResponsePlan",
+    "TermLayout",
+    "TermPlan",
     "lower",
 ]

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.checks import all_alone, collinear
-from glamm.compile.latents import Latent, LatentDraft
-from glamm.compile.layout import LoadingLayout, PredictorLayout, ResponseLayout, merge_loadings
+from glamm.compile.coefficients import Coefficients, Column
+from glamm.compile.constraints import constrained_names
+from glamm.compile.latents import Coordinate, CovarianceStructure, LevelDraft
+from glamm.compile.layout import (
+    LatentLayout,
+    LoadingLayout,
+    PredictorLayout,
+    ResponseLayout,
+    TermLayout,
+    merge_loadings,
+)
 from glamm.compile.levels import ClusterTree
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
-from glamm.compile.plan import PredictorPlan, ResponsePlan
+from glamm.compile.plan import LatentPlan, LevelPlan, PredictorPlan, ResponsePlan, TermPlan
+from glamm.compile.terms import fixed_modifiers, latent_columns
 from glamm.data import Design, Table
 from glamm.errors import DataError, Problem, nearest
-from glamm.graph import AuxiliaryModel, ModelGraph, RandomBlock, Response, Term
+from glamm.graph import AuxiliaryModel, LatentVariable, ModelGraph, Modifier, RandomBlock, Response, Term
 from glamm.protocols import Encoded, Family, Predictor
 
 Array = NDArray[np.float64]
@@ -52,6 +62,17 @@ class Observed:
     weight: Array | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Owner:
+    """A linear predictor to be: what it is called and the rows its designs are made of."""
+
+    name: str
+    predictor: Predictor
+    written: str
+    chosen: Index | None
+    n: int
+
+
 def _written(response: str, predictor: Predictor) -> str:
     """Return a predictor as the model language writes it: ``y``, ``y[b]``, ``threshold(y)[1|2]``."""
     name = response if predictor.name == "mu" else f"{predictor.name}({response})"
@@ -61,8 +82,8 @@ def _written(response: str, predictor: Predictor) -> str:
 class Assembly:
     """Numbers the coefficients and latent variables of a model.
 
-    Coefficients come first in theta, response by response and predictor by predictor, then the free
-    entries of the Cholesky factors, the lowest level first, row by row.
+    Coefficients come first in theta, response by response and predictor by predictor, then those of the
+    latent variables, then the entries of the Cholesky factors and covariances, the lowest level first.
 
     Parameters
     ----------
@@ -70,27 +91,44 @@ class Assembly:
     table : Table
     tree : ClusterTree
     observed : sequence of Observed
-        One for each response of the graph.
+        One for each response of the graph, then one for each class variable.
+    cluster_rows : sequence of ndarray of intp, shape (clusters,)
+        For each level a row of the data for each cluster.
+
+    Attributes
+    ----------
+    drafts : list of LevelDraft
+        The standard coordinates of each level.
     """
 
     def __init__(
-        self, graph: ModelGraph, table: Table, tree: ClusterTree, observed: Sequence[Observed]
+        self,
+        graph: ModelGraph,
+        table: Table,
+        tree: ClusterTree,
+        observed: Sequence[Observed],
+        cluster_rows: Sequence[Index],
     ) -> None:
         self._graph = graph
         self._table = table
         self._tree = tree
         self._observed = observed
+        self._cluster_rows = cluster_rows
         self._predictors = [o.family.predictors(o.encoded) for o in observed]
         self._position = {level.level.name: i for i, level in enumerate(tree.levels)}
+        self._number = {latent.name: i for i, latent in enumerate(graph.latents)}
         self._designs: dict[tuple[tuple[Term, ...], bool, bool, int], Design] = {}
-        self._rows: list[ParameterRow] = []
-        self._start: list[float] = []
-        self._drafts = [LatentDraft() for _ in tree.levels]
-        self._loadings: dict[tuple[int, int], list[tuple[int, Design, Index]]] = {}
+        self._coefficients = Coefficients()
+        self.drafts = [LevelDraft() for _ in tree.levels]
+        self._loadings: dict[tuple[str, str, str], list[tuple[int, Design, Index]]] = {}
+        self._factors: tuple[LatentFactor, ...] | None = None
+        self._residuals = {
+            spec.left: spec for spec in graph.covariances if spec.left == spec.right not in self._number
+        }
         self._check_names()
         for block in graph.blocks:
             self._add_block(block)
-        self._n_coefficients = 0
+        self._add_latents()
 
     # ------------------------------------------------ what the families say
 
@@ -110,6 +148,10 @@ class Assembly:
                         nearest(model.parameter, known),
                     )
                 )
+            spec = self._residuals.get(observed.response.name)
+            if spec is not None and not ("sigma" in known and observed.family.is_quadratic(0)):
+                message = f"{observed.response.name!r} has no residual variance: its family is {observed.family.name}"
+                problems.append(Problem(message, spec.span))
         if problems:
             raise DataError(problems)
 
@@ -130,26 +172,35 @@ class Assembly:
 
     def _add_block(self, block: RandomBlock) -> None:
         level = self._position[block.level]
-        draft = self._drafts[level]
-        names = [response.name for response in self._graph.responses]
-        plain = len(names) == 1
+        draft = self.drafts[level]
+        names = [observed.response.name for observed in self._observed]
+        plain = len(names) == 1 and not self._graph.latents
         group: list[int] = []
         problems: list[Problem] = []
         for name, parameter in block.members:
-            at = names.index(name)
-            design = self._design(at, block.terms, block.intercept)
+            if name in self._number:
+                rows = self._cluster_rows[self._position[self._graph.latents[self._number[name]].level]]
+                design = self._table.design(block.terms, block.intercept, rows)
+                predictors: Sequence[Predictor] = (Predictor("mu"),)
+            else:
+                at = names.index(name)
+                design = self._design(at, block.terms, block.intercept)
+                predictors = self._predictors[at]
             problems += collinear(design.matrix, design.names, f"({block.name})", block.span)
-            for k, predictor in enumerate(self._predictors[at]):
+            for predictor in predictors:
                 if predictor.name != parameter:
                     continue
                 bare = plain and predictor.name == "mu" and not predictor.label
                 prefix = "" if bare else f"{_written(name, predictor)}: "
-                latent = np.arange(len(draft.latents), len(draft.latents) + len(design.names), dtype=np.intp)
-                draft.latents += [
-                    Latent(prefix + column, name, predictor.name, predictor.label) for column in design.names
+                first = len(draft.coordinates)
+                latent = np.arange(first, first + len(design.names), dtype=np.intp)
+                draft.coordinates += [
+                    Coordinate(prefix + column, name, predictor.name, predictor.label)
+                    for column in design.names
                 ]
                 group += latent.tolist()
-                self._loadings.setdefault((at, k), []).append((level, design, latent))
+                key = (name, predictor.name, predictor.label)
+                self._loadings.setdefault(key, []).append((level, design, latent))
         problems += self._alone(block, level)
         if problems:
             raise DataError(problems)
@@ -158,7 +209,7 @@ class Assembly:
     def _alone(self, block: RandomBlock, level: int) -> list[Problem]:
         """Return the problem of a random intercept of which every unit has its own."""
         members = [o for o in self._observed if (o.response.name, "mu") in block.members]
-        if not block.intercept or len(members) != 1:
+        if not block.intercept or len(members) != 1 or len(block.members) != 1:
             return []
         (observed,) = members
         cluster = observed.cluster
@@ -176,10 +227,38 @@ class Assembly:
             )
         ]
 
+    def _add_latents(self) -> None:
+        """Give each named latent variable with a disturbance its coordinate and covariances."""
+        specs = list(self._graph.covariances)
+        scaled = {x.name for x in self._graph.latents if any(p.parameter == "sd" for p in x.predictors)}
+        specs = [
+            replace(spec, modifier=Modifier(fixed=1.0)) if spec.left == spec.right in scaled else spec
+            for spec in specs
+        ]
+        still = {
+            spec.left
+            for spec in specs
+            if spec.left == spec.right and spec.modifier is not None and spec.modifier.fixed == 0.0
+        }
+        self._disturbed = {
+            latent.name
+            for latent in self._graph.latents
+            if latent.name not in still and latent.distribution.name != "none"
+        }
+        for position, level in enumerate(self._tree.levels):
+            members = [
+                latent.name
+                for latent in self._graph.latents
+                if latent.level == level.level.name and latent.name in self._disturbed
+            ]
+            draft = self.drafts[position]
+            draft.coordinates += [Coordinate(name, name, "mu", "", True) for name in members]
+            draft.structures += CovarianceStructure.components(members, specs)
+
     # ------------------------------------------------ coefficients
 
     def responses(self) -> tuple[tuple[ResponsePlan, ...], tuple[ResponseLayout, ...]]:
-        """Return the plan and the layout of each response."""
+        """Return the plan and the layout of each response, and then of each class variable."""
         plans, layouts, problems = [], [], []
         for at, observed in enumerate(self._observed):
             problems += self._check_designs(at)
@@ -197,8 +276,37 @@ class Assembly:
             layouts.append(layout)
         if problems:
             raise DataError(problems)
-        self._n_coefficients = len(self._start)
         return tuple(plans), tuple(layouts)
+
+    def latents(self) -> tuple[tuple[LatentPlan, ...], tuple[LatentLayout, ...]]:
+        """Return the plan and the layout of each named latent variable; to be called after `responses`."""
+        plans, layouts = [], []
+        for latent in self._graph.latents:
+            level = self._position[latent.level]
+            models = {model.parameter: model for model in latent.predictors}
+            plan, layout = self._latent_predictor(latent, models["mu"], level)
+            scale, scale_layout = None, None
+            if "sd" in models:
+                scale, scale_layout = self._latent_predictor(latent, models["sd"], level)
+            draft = self.drafts[level]
+            coordinate = draft.place(latent.name) if latent.name in self._disturbed else -1
+            plans.append(LatentPlan(level, plan, scale, coordinate))
+            layouts.append(LatentLayout(latent.name, level, layout, scale_layout, coordinate))
+        return tuple(plans), tuple(layouts)
+
+    def _latent_predictor(
+        self, latent: LatentVariable, model: AuxiliaryModel, level: int
+    ) -> tuple[PredictorPlan, PredictorLayout]:
+        rows = self._cluster_rows[level]
+        predictor = Predictor("mu") if model.parameter == "mu" else Predictor("sd", transform="log")
+        owner = _Owner(latent.name, predictor, _written(latent.name, predictor), rows, len(rows))
+        intercept = bool(model.intercept) if model.parameter == "mu" else model.intercept is not False
+        design = self._table.design(model.fixed_terms, intercept, rows)
+        written = f"{owner.written} ~ ..."
+        problems = collinear(design.matrix, design.names, written, model.span)
+        if problems:
+            raise DataError(problems)
+        return self._predictor(owner, model, design, True, 0.0, 0.0)
 
     def _fixed(self, at: int, predictor: Predictor) -> tuple[AuxiliaryModel | None, Design | None]:
         """Return the regression that the text gives a predictor, and its design if it has coefficients."""
@@ -210,46 +318,28 @@ class Assembly:
         if model.intercept and predictor.name != "mu":
             intercept = True
         as_if = not predictor.intercept and not intercept
-        return model, self._design(at, model.terms, intercept, as_if)
+        return model, self._design(at, model.fixed_terms, intercept, as_if)
 
     def _response(self, at: int) -> tuple[tuple[PredictorPlan, ...], ResponseLayout]:
         observed = self._observed[at]
-        response = observed.response
         n = len(observed.rows)
+        name = observed.response.name
         weight = np.ones(n) if observed.weight is None else observed.weight
         starts = observed.family.start(observed.encoded, weight)
         plans, layouts = [], []
-        for k, (predictor, start) in enumerate(zip(self._predictors[at], starts, strict=True)):
+        met: set[str] = set()
+        for predictor, start in zip(self._predictors[at], starts, strict=True):
             model, design = self._fixed(at, predictor)
-            first = len(self._start)
-            if design is not None:
-                self._add_coefficients(response.name, predictor, design, model is not None, start)
             held = predictor.fixed if model is None and predictor.fixed is not None else 0.0
-            offset = self._table.offset(model.offsets, observed.chosen) if model and model.offsets else None
-            parts = self._loadings.get((at, k), [])
-            plans.append(
-                PredictorPlan(
-                    np.zeros((n, 0)) if design is None else design.matrix,
-                    np.arange(first, len(self._start), dtype=np.intp),
-                    held if offset is None else held + offset.values,
-                    merge_loadings([(level, part.matrix, latent) for level, part, latent in parts]),
-                )
-            )
-            layouts.append(
-                PredictorLayout(
-                    predictor.name,
-                    predictor.label,
-                    predictor.transform,
-                    () if design is None else design.names,
-                    None if design is None else design.spec,
-                    None if offset is None else offset.spec,
-                    held,
-                    tuple(LoadingLayout(level, latent, part.spec) for level, part, latent in parts),
-                )
-            )
+            owner = _Owner(name, predictor, _written(name, predictor), observed.chosen, n)
+            first = predictor.name not in met
+            met.add(predictor.name)
+            plan, layout = self._predictor(owner, model, design, first, start, held)
+            plans.append(plan)
+            layouts.append(layout)
         layout = ResponseLayout(
-            response.name,
-            response.form,
+            name,
+            observed.response.form,
             observed.family,
             observed.encoded.categories,
             observed.rows,
@@ -257,27 +347,102 @@ class Assembly:
         )
         return tuple(plans), layout
 
-    def _add_coefficients(
-        self, response: str, predictor: Predictor, design: Design, written: bool, start: float
-    ) -> None:
-        lhs = _written(response, predictor)
-        for column in design.names:
+    def _predictor(
+        self,
+        owner: _Owner,
+        model: AuxiliaryModel | None,
+        design: Design | None,
+        first: bool,
+        start: float,
+        held: float,
+    ) -> tuple[PredictorPlan, PredictorLayout]:
+        """Return a linear predictor; `first` says that no predictor of its name came before."""
+        matrix = np.zeros((owner.n, 0)) if design is None else design.matrix
+        columns = self._coefficients.add(
+            [] if design is None else self._fixed_columns(owner, model, design, start)
+        )
+        free, coefficient, fixed = columns.split(matrix)
+        offset = self._table.offset(model.offsets, owner.chosen) if model and model.offsets else None
+        key = (owner.name, owner.predictor.name, owner.predictor.label)
+        parts = self._loadings.get(key, [])
+        terms, term_layouts = self._terms(owner, model, first)
+        plan = PredictorPlan(
+            free,
+            coefficient,
+            (held if offset is None else held + offset.values) + fixed,
+            merge_loadings([(level, part.matrix, latent) for level, part, latent in parts]),
+            terms,
+        )
+        layout = PredictorLayout(
+            owner.predictor.name,
+            owner.predictor.label,
+            owner.predictor.transform,
+            () if design is None else design.names,
+            None if design is None else design.spec,
+            None if offset is None else offset.spec,
+            held,
+            tuple(LoadingLayout(level, latent, part.spec) for level, part, latent in parts),
+            columns,
+            term_layouts,
+        )
+        return plan, layout
+
+    def _fixed_columns(
+        self, owner: _Owner, model: AuxiliaryModel | None, design: Design, start: float
+    ) -> list[Column]:
+        predictor = owner.predictor
+        modifiers = (
+            fixed_modifiers(self._table, model.fixed_terms, design, owner.chosen) if model is not None else {}
+        )
+        residual = self._residuals.get(owner.name) if predictor.name == "sigma" and model is None else None
+        columns = []
+        for name in design.names:
             # On the identity scale an intercept is the parameter itself, with covariates or without.
-            natural = not written or (column == "1" and predictor.transform == "identity")
-            own = predictor.name != "mu" and natural
-            self._rows.append(
-                ParameterRow(
-                    lhs if own else f"{lhs} ~ {column}",
-                    "auxiliary" if own else "fixed",
-                    response,
-                    predictor.name,
-                    predictor.label,
-                    (column,),
-                    scale=predictor.transform if own else "identity",
-                    place=(len(self._start),),
-                )
+            natural = model is None or (name == "1" and predictor.transform == "identity")
+            own = predictor.name not in ("mu", "sd") and natural
+            modifier, term = modifiers.get(name, (None, None))
+            if name == "1" and model is not None:
+                modifier = model.modifier
+            kind = "auxiliary" if own else "fixed"
+            written = owner.written if own else f"{owner.written} ~ {name}"
+            scale = predictor.transform if own else "identity"
+            if residual is not None:
+                kind, written, scale = "residual", f"{owner.name} ~~ {owner.name}", "log"
+                modifier = _of_log_sd(residual.modifier)
+            span = term.span if term is not None else None if model is None else model.span
+            row = ParameterRow(
+                written, kind, owner.name, predictor.name, predictor.label, (name,), scale=scale
             )
-            self._start.append(start if column == "1" else 0.0)
+            columns.append(Column(row, modifier, start if name == "1" else 0.0, span))
+        return columns
+
+    def _terms(
+        self, owner: _Owner, model: AuxiliaryModel | None, first: bool
+    ) -> tuple[tuple[TermPlan, ...], tuple[TermLayout, ...]]:
+        plans, layouts = [], []
+        for made in latent_columns(self._table, model.latent_terms if model else (), owner.chosen):
+            term = made.term
+            columns = []
+            for k, name in enumerate(made.design.names):
+                modifier = term.modifier
+                if term.marker and k == 0 and first:
+                    modifier = Modifier(fixed=1.0)
+                column = [] if name == "1" else [name]
+                if term.measures:
+                    written = f"{term.measures} =~ {':'.join([owner.written, *column])}"
+                    kind, terms = "loading", (term.measures,)
+                else:
+                    effect = ":".join([*term.latents, *column])
+                    written, kind, terms = f"{owner.written} ~ {effect}", "fixed", (effect,)
+                predictor = owner.predictor
+                row = ParameterRow(written, kind, owner.name, predictor.name, predictor.label, terms)
+                start = 1.0 if term.measures else 0.0
+                columns.append(Column(row, modifier, start, term.span))
+            numbered = self._coefficients.add(columns)
+            latents = tuple(self._number[name] for name in term.latents)
+            plans.append(TermPlan(latents, made.design.matrix, numbered.coefficient, numbered.held))
+            layouts.append(TermLayout(latents, made.design.names, made.design.spec, numbered))
+        return tuple(plans), tuple(layouts)
 
     def _check_designs(self, at: int) -> list[Problem]:
         """Return the problems of columns that the data cannot tell apart."""
@@ -314,31 +479,45 @@ class Assembly:
     # ------------------------------------------------ latent variables
 
     def factors(self) -> tuple[LatentFactor, ...]:
-        """Return the Cholesky factor of each level."""
-        found = []
-        place = self._n_coefficients
-        for level, draft in zip(self._tree.levels, self._drafts, strict=True):
-            factor = draft.factor(level.level.name, place)
-            place += int((factor.index >= 0).sum())
-            found.append(factor)
-        return tuple(found)
+        """Return the Cholesky factor of each level; to be called after `responses` and `latents`."""
+        if self._factors is None:
+            constrained = constrained_names(self._graph)
+            self._factors = tuple(
+                draft.factor(level.level.name, self._coefficients.number, constrained)
+                for level, draft in zip(self._tree.levels, self.drafts, strict=True)
+            )
+        return self._factors
 
     def parameters(self) -> ParameterTable:
-        """Return the reported parameters; to be called after `responses`."""
+        """Return the reported parameters; to be called after `responses` and `latents`."""
         factors = self.factors()
-        rows = list(self._rows)
-        for position, (factor, draft) in enumerate(zip(factors, self._drafts, strict=True)):
+        rows = list(self._coefficients.rows)
+        for position, (factor, draft) in enumerate(zip(factors, self.drafts, strict=True)):
             rows += draft.rows(factor.level, position)
-        free = sum(int((factor.index >= 0).sum()) for factor in factors)
         if not factors:
-            factors = (LatentFactor("", (), np.zeros((0, 0), dtype=np.intp)),)
-        return ParameterTable(tuple(rows), factors, self._n_coefficients + free)
+            factors = (LatentFactor("", (), LevelPlan(0, None, None, np.zeros((0, 0), dtype=np.intp))),)
+        return ParameterTable(tuple(rows), factors, len(self._coefficients.start))
 
     def start(self) -> Array:
-        """Return data-free starting values: Cholesky factors are identities."""
-        factors = self.factors()
-        free = sum(int((factor.index >= 0).sum()) for factor in factors)
-        start = np.concatenate([np.asarray(self._start, dtype=float), np.zeros(free)])
-        for factor in factors:
-            start[np.diagonal(factor.index)] = 1.0
+        """Return data-free starting values: latent covariance matrices are identities."""
+        start = np.array(self._coefficients.start, dtype=float)
+        for factor in self.factors():
+            diagonal = np.diagonal(factor.plan.factor)
+            start[diagonal[diagonal >= 0]] = 1.0
+            for block in factor.plan.blocks:
+                own = np.diagonal(block.index)
+                start[own[own >= 0]] = 1.0
         return start
+
+
+def _of_log_sd(modifier: Modifier | None) -> Modifier | None:
+    """Return the modifier of a residual variance as one of the log of the standard deviation."""
+    if modifier is None:
+        return None
+    fixed, start = modifier.fixed, modifier.start
+    with np.errstate(divide="ignore"):
+        return replace(
+            modifier,
+            fixed=None if fixed is None else float(0.5 * np.log(fixed)),
+            start=None if start is None else float(0.5 * np.log(start)),
+        )

@@ -9,15 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.compile.classes import ClassStates
+from glamm.compile.coefficients import Columns
 from glamm.compile.parameters import ParameterTable
-from glamm.compile.plan import LoadingPlan, Plan, PredictorPlan
+from glamm.compile.plan import LoadingPlan, Plan, PredictorPlan, TermPlan
 from glamm.data import DesignSpec, OffsetSpec, Table
 from glamm.graph import GroupFactor, ModelGraph, ResponseForm
 from glamm.protocols import Family
 
 Index = NDArray[np.intp]
 
-__all__ = ["LevelLayout", "LoadingLayout", "Lowered", "PredictorLayout", "ResponseLayout"]
+__all__ = [
+    "LatentLayout",
+    "LevelLayout",
+    "LoadingLayout",
+    "Lowered",
+    "PredictorLayout",
+    "ResponseLayout",
+    "TermLayout",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +48,31 @@ class LoadingLayout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TermLayout:
+    """How the columns that multiply named latent variables were made.
+
+    Attributes
+    ----------
+    latents : tuple of int
+        Positions in the plan.
+    columns : tuple of str
+    spec : DesignSpec
+    numbered : Columns
+    """
+
+    latents: tuple[int, ...]
+    columns: tuple[str, ...]
+    spec: DesignSpec
+    numbered: Columns
+
+    def apply(self, table: Table, rows: Index | None) -> TermPlan:
+        """Return the term of other data."""
+        return TermPlan(
+            self.latents, self.spec.apply(table, rows), self.numbered.coefficient, self.numbered.held
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PredictorLayout:
     """One linear predictor and how its columns were made.
 
@@ -54,6 +89,9 @@ class PredictorLayout:
     fixed : float
         What is added to the predictor everywhere.
     loadings : tuple of LoadingLayout
+    numbered : Columns
+        Where the coefficients of the columns are in theta.
+    terms : tuple of TermLayout
     """
 
     name: str
@@ -64,14 +102,14 @@ class PredictorLayout:
     offset: OffsetSpec | None
     fixed: float
     loadings: tuple[LoadingLayout, ...]
+    numbered: Columns
+    terms: tuple[TermLayout, ...] = ()
 
-    def apply(self, fitted: PredictorPlan, table: Table, rows: Index | None = None) -> PredictorPlan:
+    def apply(self, table: Table, rows: Index | None = None) -> PredictorPlan:
         """Return the predictor of other data, in their row order.
 
         Parameters
         ----------
-        fitted : PredictorPlan
-            The same predictor in the plan of the fit.
         table : Table
         rows : ndarray of intp, shape (n,), or None
         """
@@ -81,7 +119,9 @@ class PredictorLayout:
         loadings = merge_loadings(
             [(part.level, part.spec.apply(table, rows), part.latent) for part in self.loadings]
         )
-        return PredictorPlan(design, fitted.coefficient, offset, loadings)
+        free, coefficient, held = self.numbered.split(design)
+        terms = tuple(term.apply(table, rows) for term in self.terms)
+        return PredictorPlan(free, coefficient, offset + held, loadings, terms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,24 +149,51 @@ class ResponseLayout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LatentLayout:
+    """One named latent variable.
+
+    Attributes
+    ----------
+    name : str
+    level : int
+    predictor : PredictorLayout
+    scale : PredictorLayout or None
+    coordinate : int
+        Of its level; -1 without a disturbance.
+    """
+
+    name: str
+    level: int
+    predictor: PredictorLayout
+    scale: PredictorLayout | None
+    coordinate: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LevelLayout:
     """One level of clusters.
 
     Attributes
     ----------
     name : str
-        Empty in a model without groups.
+        Empty in a model without groups, ``"row"`` for the rows of the data.
     group : GroupFactor or None
     labels : tuple
         Label of each cluster, in the order of the plan; empty in a model without groups.
     latents : tuple of str
-        Names of the latent variables.
+        Names of the standard coordinates: random effects and disturbances.
+    effects : tuple of int
+        Which of them are random effects.
+    states : tuple of (str, ndarray of intp)
+        Class of each cluster, for the class variables of this level and above.
     """
 
     name: str
     group: GroupFactor | None
     labels: tuple[Any, ...]
     latents: tuple[str, ...]
+    effects: tuple[int, ...] = ()
+    states: tuple[tuple[str, Index], ...] = ()
 
     def clusters(self, table: Table, rows: Index | None = None) -> Index:
         """Return the cluster of each row of other data, shape (n,); -1 where the fit has not seen it.
@@ -158,6 +225,13 @@ class Lowered:
         As in the plan, the lowest first.
     messages : tuple of str
         What the reader should know: rows left out.
+    latents : tuple of LatentLayout
+        As in the plan.
+    memberships : tuple of ResponseLayout
+        As in the plan, one for each class variable.
+    classes : tuple of ClassStates
+    origin : ndarray of intp, or None
+        Row of the data that each row of the extended data repeats; None without classes.
     """
 
     graph: ModelGraph
@@ -166,6 +240,10 @@ class Lowered:
     responses: tuple[ResponseLayout, ...]
     levels: tuple[LevelLayout, ...]
     messages: tuple[str, ...]
+    latents: tuple[LatentLayout, ...] = ()
+    memberships: tuple[ResponseLayout, ...] = ()
+    classes: tuple[ClassStates, ...] = ()
+    origin: Index | None = None
 
 
 def merge_loadings(parts: Sequence[tuple[int, NDArray[np.float64], Index]]) -> tuple[LoadingPlan, ...]:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.compile.classes import ClassStates
 from glamm.data import Crossing, Table, nest
+from glamm.data.extended import ExtendedTable
 from glamm.errors import DataError, Problem
 from glamm.graph import Level
 
@@ -31,12 +33,18 @@ class SortedLevel:
     parent : ndarray of intp, shape (clusters,), or None
         Ascending; None at the top.
     weight : ndarray, shape (clusters,), or None
+    group : ndarray of intp, shape (clusters,), or None
+        Ascending; clusters of one group differ in classes of this level only. None without such classes.
+    states : tuple of ndarray of intp, shape (clusters,)
+        Class of each cluster, for the class variables of this level and of those above it.
     """
 
     level: Level
     labels: tuple[Any, ...]
     parent: Index | None
     weight: Array | None
+    group: Index | None = None
+    states: tuple[tuple[str, Index], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,19 +67,26 @@ class ClusterTree:
 
 
 def sort_clusters(
-    table: Table, levels: Sequence[Level], rows: Index, weights: Mapping[str, Any]
+    table: Table,
+    levels: Sequence[Level],
+    rows: Index,
+    weights: Mapping[str, Any],
+    classes: Sequence[ClassStates] = (),
 ) -> ClusterTree:
     """Return the levels as they nest in the data.
 
     Parameters
     ----------
     table : Table
+        Extended by the classes.
     levels : sequence of Level
         In any order.
     rows : ndarray of intp, shape (m,), ascending
         Rows of the data that enter the model.
     weights : mapping of level name to weights
         Frequency weights of clusters.
+    classes : sequence of ClassStates
+        Class variables; clusters that differ in a class of their own level or above are kept apart.
 
     Raises
     ------
@@ -81,51 +96,98 @@ def sort_clusters(
     whole = None if len(rows) == table.n_rows else rows
     if not levels:
         return ClusterTree((), rows, np.arange(len(rows), dtype=np.intp))
-    grouped = [table.group(level.group, whole) for level in levels]
-    codes = [code for code, _ in grouped]
-    nesting = nest(codes)
+    # at a tie the later level is the lower one, and nothing lies below the rows
+    levels = sorted(levels, key=lambda level: not level.group.columns)
+    grouped = [_clusters(table, level, rows, whole) for level in levels]
+    nesting = nest([code for code, _ in grouped])
     if isinstance(nesting, Crossing):
         raise _crossed(levels, grouped, nesting)
     _coincide(levels, nesting.order, nesting.clusters)
+    position = {levels[which].name: place for place, which in enumerate(nesting.order)}
     found: list[SortedLevel] = []
-    rank: Index | None = None
+    above: Index | None = None
     for place in reversed(range(len(levels))):
         which = nesting.order[place]
-        rank, sorted_parent, order = _number(nesting.clusters[place], nesting.parents[place], rank)
-        code, labels = grouped[which]
+        level, (code, labels) = levels[which], grouped[which]
+        # the classes of this level vary fastest, so that alternatives stand together
+        here = [c for c in classes if position[c.variable.level] >= place]
+        here.sort(key=lambda c: position[c.variable.level] == place)
+        own = [c for c in here if position[c.variable.level] == place]
+        codes, first = _kept_apart(code, [c.codes[rows] for c in here], [len(c.labels) for c in here])
+        parent = None if above is None else above[first]
+        rank, sorted_parent, order = _number(len(first), parent)
+        first = first[order]
         weight = None
-        if levels[which].name in weights:
-            weight = _cluster_weights(table, whole, levels[which], code, labels, weights[levels[which].name])
-            weight = weight[order]
-        named = tuple(labels[i] for i in order.tolist())
-        found.append(SortedLevel(levels[which], named, sorted_parent, weight))
-    assert rank is not None
-    cluster = rank[codes[nesting.order[0]]]
+        if level.name in weights:
+            weight = _cluster_weights(table, whole, level, rank[codes], len(first), labels, code, weights[level.name])
+        group = None
+        if own:
+            higher = [c for c in here if c not in own]
+            sibling, _ = _kept_apart(code, [c.codes[rows] for c in higher], [len(c.labels) for c in higher])
+            of_cluster = sibling[first]
+            group = np.concatenate([[0], np.cumsum(np.diff(of_cluster) != 0)]).astype(np.intp)
+        named = tuple(labels[i] for i in code[first].tolist())
+        states = tuple((c.variable.name, c.codes[rows][first]) for c in here)
+        found.append(SortedLevel(level, named, sorted_parent, weight, group, states))
+        above = rank[codes]
+    assert above is not None
+    cluster = above
     if np.all(cluster[:-1] <= cluster[1:]):
         return ClusterTree(tuple(reversed(found)), rows, cluster)
     order_rows = np.argsort(cluster, kind="stable")
     return ClusterTree(tuple(reversed(found)), rows[order_rows], cluster[order_rows])
 
 
-def _number(count: int, parent: Index | None, rank_above: Index | None) -> tuple[Index, Index | None, Index]:
-    """Return the new number of each cluster, their new parents in the new order, and that order."""
+def _clusters(table: Table, level: Level, rows: Index, whole: Index | None) -> tuple[Index, Sequence[Any]]:
+    """Return codes and labels of a level; the clusters of the row level are the rows of the data."""
+    if level.group.columns:
+        return table.group(level.group, whole)
+    data_rows = table.origin[rows] if isinstance(table, ExtendedTable) else rows
+    labels, codes = np.unique(data_rows, return_inverse=True)
+    return codes.astype(np.intp), labels.tolist()
+
+
+def _kept_apart(code: Index, states: Sequence[Index], sizes: Sequence[int]) -> tuple[Index, Index]:
+    """Return codes that tell clusters in different classes apart, and the first row of each."""
+    combined = code
+    for state, size in zip(states, sizes, strict=True):
+        combined = combined * size + state
+    if not states:
+        first = np.zeros(int(code.max(initial=-1)) + 1, dtype=np.intp)
+        first[code[::-1]] = np.arange(len(code), dtype=np.intp)[::-1]
+        return code, first
+    _, first, codes = np.unique(combined, return_index=True, return_inverse=True)
+    return codes.astype(np.intp), first.astype(np.intp)
+
+
+def _number(count: int, parent: Index | None) -> tuple[Index, Index | None, Index]:
+    """Return the new number of each cluster, their parents in the new order, and that order.
+
+    `parent` holds the new numbers of the clusters above.
+    """
     identity = np.arange(count, dtype=np.intp)
-    if parent is None or rank_above is None:
+    if parent is None:
         return identity, None, identity
-    above = rank_above[parent]
-    order = np.argsort(above, kind="stable")
+    order = np.argsort(parent, kind="stable")
     rank = np.empty(count, dtype=np.intp)
     rank[order] = identity
-    return rank, above[order], order
+    return rank, parent[order], order
 
 
 def _cluster_weights(
-    table: Table, rows: Index | None, level: Level, codes: Index, labels: Sequence[Any], given: Any
+    table: Table,
+    rows: Index | None,
+    level: Level,
+    cluster: Index,
+    clusters: int,
+    labels: Sequence[Any],
+    codes: Index,
+    given: Any,
 ) -> Array:
     values = table.weights(given, rows)
-    weight = np.empty(len(labels))
-    weight[codes] = values
-    differs = weight[codes] != values
+    weight = np.empty(clusters)
+    weight[cluster] = values
+    differs = weight[cluster] != values
     if differs.any():
         label = labels[int(codes[int(np.argmax(differs))])]
         raise DataError(f"the weights of the level {level.name!r} differ within its cluster {label!r}")
@@ -150,7 +212,7 @@ def _crossed(
 
 def _coincide(levels: Sequence[Level], order: Sequence[int], counts: Sequence[int]) -> None:
     for place in range(len(order) - 1):
-        if counts[place] == counts[place + 1]:
+        if counts[place] == counts[place + 1] and levels[order[place]].group.columns:
             first, second = sorted((order[place], order[place + 1]))
             raise DataError(
                 Problem(

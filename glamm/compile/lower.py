@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 
 from glamm import registry
 from glamm.compile.assemble import Assembly, Observed
+from glamm.compile.classes import extend, membership_response
+from glamm.compile.clusters import below_weight, once_a_cluster, representatives
 from glamm.compile.layout import LevelLayout, Lowered
 from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
-from glamm.graph import ModelGraph, Response, Term
+from glamm.graph import ROW, LatentVariable, ModelGraph, Response, Term
 from glamm.protocols import Encoded, Family, ResponseError
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 __all__ = ["lower"]
-
-ROW = "row"
-
 
 def lower(graph: ModelGraph, table: Table, weights: Any = None) -> Lowered:
     """Return the plan of a model for data, its parameters and everything that results need to know.
@@ -50,32 +49,57 @@ def lower(graph: ModelGraph, table: Table, weights: Any = None) -> Lowered:
         return _lower(graph, table, _by_level(weights, graph))
 
 
-def _lower(graph: ModelGraph, table: Table, weights: Mapping[str, Any]) -> Lowered:
+def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowered:
+    extension = extend(data, graph)
+    table = extension.table
     problems = table.problems(_everything(graph))
     if problems:
         raise DataError(problems)
-    families = _families(graph)
+    modelled = graph.responses + tuple(membership_response(states) for states in extension.classes)
+    families = _families(modelled)
     gathered = _Gathered(DataError)
     selections: list[Selection] = []
-    for response in graph.responses:
+    for response in modelled:
         with gathered.part(response.span):
             selections.append(table.select(response.form, _items(graph, response)))
     gathered.check()
     rows = _union([selection.rows for selection in selections], table.n_rows)
-    tree = sort_clusters(table, graph.levels, rows, weights)
-    _enough_clusters(tree)
-    weight = table.weights(weights[ROW], tree.rows) if ROW in weights else None
+    tree = sort_clusters(table, graph.levels, rows, weights, extension.classes)
+    _enough_clusters(graph, tree)
+    by_row = any(found.level.name == ROW for found in tree.levels)
+    weight = table.weights(weights[ROW], tree.rows) if ROW in weights and not by_row else None
+    cluster_rows = representatives(graph, table, tree)
     observed = []
-    for response, family, selection in zip(graph.responses, families, selections, strict=True):
+    for response, family, selection in zip(modelled, families, selections, strict=True):
         with gathered.part(response.span):
             observed.append(_observe(response, family, selection, table, tree, weight))
     gathered.check()
-    assembly = Assembly(graph, table, tree, observed)
+    assembly = Assembly(graph, table, tree, observed, cluster_rows)
     responses, layouts = assembly.responses()
+    latents, latent_layouts = assembly.latents()
     parameters = assembly.parameters()
     levels, level_layouts = _levels(tree, assembly)
-    plan = Plan(levels, responses, parameters.n_parameters, assembly.start())
-    return Lowered(graph, plan, parameters, layouts, level_layouts, _messages(graph, table, selections))
+    count = len(graph.responses)
+    plan = Plan(
+        levels,
+        responses[:count],
+        parameters.n_parameters,
+        assembly.start(),
+        latents,
+        responses[count:],
+    )
+    return Lowered(
+        graph,
+        plan,
+        parameters,
+        layouts[:count],
+        level_layouts,
+        _messages(graph, table, selections[:count]),
+        latent_layouts,
+        layouts[count:],
+        extension.classes,
+        extension.origin,
+    )
 
 
 # ---------------------------------------------------------------- problems
@@ -144,10 +168,11 @@ def _everything(graph: ModelGraph) -> Iterator[Any]:
     for response in graph.responses:
         for factor in response.form.factors:
             yield Term((factor,), response.span)
-        for model in response.predictors:
-            yield from model.terms
-            for offset in model.offsets:
-                yield Term((offset,), model.span)
+    models = [*graph.responses, *graph.latents]
+    for model in (*(m for owner in models for m in owner.predictors), *(c.membership for c in graph.classes)):
+        yield from model.terms
+        for offset in model.offsets:
+            yield Term((offset,), model.span)
     for block in graph.blocks:
         yield from block.terms
     for level in graph.levels:
@@ -155,22 +180,30 @@ def _everything(graph: ModelGraph) -> Iterator[Any]:
 
 
 def _items(graph: ModelGraph, response: Response) -> list[Term | str]:
-    """Return the terms and offsets whose columns a row must have to enter the likelihood of `response`."""
+    """Return the terms and offsets whose columns a row must have to enter the likelihood of `response`.
+
+    Those of the latent variables it depends on are among them.
+    """
+    latents = {latent.name: latent for latent in graph.latents}
     items: list[Term | str] = []
-    for model in response.predictors:
-        items += model.terms
-        items += model.offsets
-    for block in graph.blocks:
-        if any(name == response.name for name, _ in block.members):
-            items += block.terms
+    owners: list[Response | LatentVariable] = [response]
+    for owner in owners:
+        for model in owner.predictors:
+            items += model.terms
+            items += model.offsets
+            for term in model.latent_terms:
+                owners += [latents[n] for n in term.latents if n in latents and latents[n] not in owners]
+        for block in graph.blocks:
+            if any(name == owner.name for name, _ in block.members):
+                items += block.terms
     return items
 
 
-def _families(graph: ModelGraph) -> list[Family]:
+def _families(responses: Sequence[Response]) -> list[Family]:
     found: list[Family] = []
     problems: list[Problem] = []
     kind: type[GlammError] = DataError
-    for response in graph.responses:
+    for response in responses:
         try:
             family = registry.family(response.family)
         except GlammError as error:
@@ -206,7 +239,7 @@ def _union(parts: list[Index], n_rows: int) -> Index:
     return np.flatnonzero(used)
 
 
-def _enough_clusters(tree: ClusterTree) -> None:
+def _enough_clusters(graph: ModelGraph, tree: ClusterTree) -> None:
     problems = [
         Problem(
             f"the group {found.level.name!r} has one cluster, but a random effect needs at least two",
@@ -235,6 +268,9 @@ def _observe(
         kept = used[rows]
         rows, cluster = rows[kept], np.ascontiguousarray(cluster[kept])
         weight = None if weight is None else weight[kept]
+    if response.level != ROW:
+        once = once_a_cluster(response, table, tree, rows, cluster)
+        rows, cluster, weight = rows[once], np.ascontiguousarray(cluster[once]), below_weight(tree, response, cluster[once])
     in_order = len(rows) == table.n_rows and bool(np.all(rows[:-1] < rows[1:]))
     chosen = None if in_order else rows
     columns = table.response(response.form, chosen)
@@ -253,12 +289,25 @@ def _levels(tree: ClusterTree, assembly: Assembly) -> tuple[tuple[LevelPlan, ...
         plan = LevelPlan(len(tree.rows), None, None, np.zeros((0, 0), dtype=np.intp))
         return (plan,), (LevelLayout("", None, (), ()),)
     plans = tuple(
-        LevelPlan(len(found.labels), found.parent, found.weight, factor.index)
+        replace(
+            factor.plan,
+            clusters=len(found.labels),
+            parent=found.parent,
+            weight=found.weight,
+            group=found.group,
+        )
         for found, factor in zip(tree.levels, factors, strict=True)
     )
     layouts = tuple(
-        LevelLayout(found.level.name, found.level.group, found.labels, factor.latents)
-        for found, factor in zip(tree.levels, factors, strict=True)
+        LevelLayout(
+            found.level.name,
+            found.level.group,
+            found.labels,
+            factor.latents,
+            tuple(i for i, coordinate in enumerate(draft.coordinates) if not coordinate.named),
+            found.states,
+        )
+        for found, factor, draft in zip(tree.levels, factors, assembly.drafts, strict=True)
     )
     return plans, layouts
 

@@ -1,9 +1,10 @@
 """Reported parameters as functions of theta, with their exact derivative.
 
-Theta holds regression coefficients and the free entries of the lower Cholesky factors ``C`` of the levels'
-latent covariance matrices ``C C'`` (their signs are free). People read standard deviations
-``s_i = |c_i|`` and correlations ``r_ij = c_i'c_j / (s_i s_j)``, with ``c_i`` the i-th row of ``C``, and
-auxiliary parameters on their natural scale.
+Theta holds regression coefficients, the free entries of the lower Cholesky factors ``C`` of the levels'
+latent covariance matrices ``C C'`` (their signs are free) and, where those cannot say what the model says,
+covariances themselves. People read standard deviations ``s_i = |c_i|`` and correlations
+``r_ij = c_i'c_j / (s_i s_j)`` of random effects, with ``c_i`` the i-th row of ``C``, variances ``c_i'c_i`` and
+covariances ``c_i'c_j`` of latent variables that have a name, and auxiliary parameters on their natural scale.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.compile.factors import fill_factor, pull_factor, store_covariance
+from glamm.compile.plan import LevelPlan
 from glamm.protocols import TRANSFORMS
 
 Array = NDArray[np.float64]
@@ -36,22 +39,25 @@ class ParameterRow:
     Attributes
     ----------
     name : str
-        The piece of model language that makes it: ``"y ~ x"``, ``"sd(x | school)"``.
-    kind : {"fixed", "auxiliary", "sd", "cor"}
-        ``"fixed"`` is any coefficient on its linear scale, ``"auxiliary"`` a parameter reported on its
-        natural scale (``sigma(y)``).
+        The piece of model language that makes it: ``"y ~ x"``, ``"sd(x | school)"``, ``"eta =~ y"``.
+    kind : str
+        ``"fixed"``: a coefficient on its linear scale; ``"loading"``: one of a measurement; ``"auxiliary"``: a
+        parameter reported on its natural scale (``sigma(y)``); ``"residual"``: the variance of a Gaussian
+        response; ``"sd"``, ``"cor"``: of random effects; ``"variance"``, ``"covariance"``: of the
+        disturbances of named latent variables.
     response, predictor, label : str
-        Response, predictor of its family (``"mu"``, ``"sigma"``, ``"threshold"``) and the category label
-        of the predictor (``"1|2"``); empty where they do not apply.
+        Response or latent variable it belongs to, predictor of its family (``"mu"``, ``"sigma"``,
+        ``"threshold"``) and the category label of the predictor (``"1|2"``); empty where they do not apply.
     terms : tuple of str
-        ``("x",)`` of a coefficient; the effect of an sd, the two effects of a correlation.
+        ``("x",)`` of a coefficient; the effect of an sd, the two effects of a correlation; the latent
+        variables of a loading, variance or covariance.
     level : str
-        Level of clusters of an sd or correlation; else empty.
+        Level of clusters of an sd, correlation, variance or covariance; else empty.
     scale : {"identity", "log", "logit", "atanh"}
         Scale on which its confidence interval is symmetric.
     place : tuple of int
-        ``(position in theta,)`` of a coefficient; ``(level, latent)`` of an sd and
-        ``(level, latent, latent)`` of a correlation, counted as in the plan.
+        ``(position in theta,)`` of a coefficient; ``(level, latent)`` of an sd or variance and
+        ``(level, latent, latent)`` of a correlation or covariance, counted as in the plan.
     """
 
     name: str
@@ -73,30 +79,31 @@ class LatentFactor:
     ----------
     level : str
     latents : tuple of str
-        Names of the latent variables: ``"1"``, ``"x"``, ``"sigma(y): 1"``.
-    index : ndarray of intp, shape (q, q)
-        Position in theta of each entry; -1 is a fixed zero.
+        Names of the latent variables: ``"1"``, ``"x"``, ``"sigma(y): 1"``, ``"eta"``.
+    plan : LevelPlan
+        Holds the structure of the factor.
     """
 
     level: str
     latents: tuple[str, ...]
-    index: Index
+    plan: LevelPlan
 
     def fill(self, theta: Array) -> Array:
         """Return the lower Cholesky factor, shape (q, q)."""
-        factor: Array = np.where(self.index < 0, 0.0, theta[self.index])
-        return factor
+        return fill_factor(self.plan, theta)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParameterTable:
-    """All reported parameters of a model; as many as theta has entries.
+    """All reported parameters of a model.
+
+    Parameters that share a label have a row each and one entry of theta.
 
     Attributes
     ----------
     rows : tuple of ParameterRow
-        Coefficients and auxiliary parameters response by response, then the levels' standard deviations
-        and correlations, the lowest level first.
+        Coefficients and auxiliary parameters response by response, those of latent variables, then the
+        levels' standard deviations and correlations, variances and covariances, the lowest level first.
     factors : tuple of LatentFactor
         One for each level of the plan.
     n_parameters : int
@@ -117,7 +124,7 @@ class ParameterTable:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kind of each reported parameter: "fixed", "auxiliary", "sd" or "cor"."""
+        """Kind of each reported parameter."""
         return tuple(row.kind for row in self.rows)
 
     def latent_factor(self, theta: Array, level: int | str) -> Array:
@@ -146,6 +153,12 @@ class ParameterTable:
                     a, b = factors[level][i], factors[level][j]
                     size = float(np.linalg.norm(a) * np.linalg.norm(b))
                     values[k] = a @ b / size if size > 0.0 else np.nan
+                case "variance", (level, i):
+                    values[k] = factors[level][i] @ factors[level][i]
+                case "covariance", (level, i, j):
+                    values[k] = factors[level][i] @ factors[level][j]
+                case "residual", (place,):
+                    values[k] = np.exp(2.0 * theta[place])
                 case "auxiliary", (place,):
                     values[k] = TRANSFORMS[row.scale].inverse(theta[place])
                 case _, (place,):
@@ -161,39 +174,57 @@ class ParameterTable:
         theta = np.asarray(theta, float)
         factors = [factor.fill(theta) for factor in self.factors]
         jacobian = np.zeros((len(self.rows), self.n_parameters))
+        slopes = [np.zeros((len(self.rows), *factor.shape)) for factor in factors]
         for k, row in enumerate(self.rows):
             match row.kind, row.place:
                 case "sd", (level, i):
-                    self._add_row(jacobian[k], level, i, _slope_sd(factors[level][i], i))
+                    slopes[level][k, i] = _slope_sd(factors[level][i], i)
                 case "cor", (level, i, j):
-                    slope_a, slope_b = _slope_cor(factors[level][i], factors[level][j])
-                    self._add_row(jacobian[k], level, i, slope_a)
-                    self._add_row(jacobian[k], level, j, slope_b)
+                    slopes[level][k, i], slopes[level][k, j] = _slope_cor(factors[level][i], factors[level][j])
+                case "variance", (level, i):
+                    slopes[level][k, i] = 2.0 * factors[level][i]
+                case "covariance", (level, i, j):
+                    slopes[level][k, i], slopes[level][k, j] = factors[level][j], factors[level][i]
+                case "residual", (place,):
+                    jacobian[k, place] = 2.0 * np.exp(2.0 * theta[place])
                 case "auxiliary", (place,):
                     natural = float(TRANSFORMS[row.scale].inverse(theta[place]))
                     jacobian[k, place] = _SLOPES[row.scale](natural)
                 case _, (place,):
                     jacobian[k, place] = 1.0
+        for factor, slope in zip(self.factors, slopes, strict=True):
+            if slope.shape[1]:
+                pull_factor(factor.plan, theta, slope, jacobian)
         return jacobian
 
-    def theta(self, natural: Array) -> Array:
+    def theta(self, natural: Array, begin: Array | None = None) -> Array:
         """Return the theta whose reported values are `natural`, shape (P,), Cholesky diagonals >= 0.
 
         Parameters
         ----------
         natural : ndarray, shape (rows,)
-            A correlation that is nan counts as 0.
+            A correlation that is nan counts as 0. Of parameters that share an entry of theta the last counts.
+        begin : ndarray, shape (P,), optional
+            Theta whose held variances and covariances are kept; zeros by default.
         """
         natural = np.asarray(natural, float)
-        theta = np.zeros(self.n_parameters)
-        covariances = [np.zeros(factor.index.shape) for factor in self.factors]
+        theta = np.zeros(self.n_parameters) if begin is None else np.array(begin, dtype=float)
+        with np.errstate(invalid="ignore"):
+            factors = [factor.fill(theta) for factor in self.factors]
+        covariances = [np.nan_to_num(factor @ factor.T) for factor in factors]
         correlations: list[tuple[tuple[int, ...], float]] = []
         for value, row in zip(natural, self.rows, strict=True):
             match row.kind, row.place:
                 case "sd", (level, i):
                     covariances[level][i, i] = value * value
+                case "variance", (level, i):
+                    covariances[level][i, i] = value
+                case "covariance", (level, i, j):
+                    covariances[level][i, j] = covariances[level][j, i] = value
                 case "cor", _:
                     correlations.append((row.place, 0.0 if np.isnan(value) else float(value)))
+                case "residual", (place,):
+                    theta[place] = 0.5 * np.log(value)
                 case "auxiliary", (place,):
                     theta[place] = TRANSFORMS[row.scale].forward(value)
                 case _, (place,):
@@ -202,15 +233,9 @@ class ParameterTable:
             covariance = covariances[level]
             covariance[i, j] = covariance[j, i] = value * np.sqrt(covariance[i, i] * covariance[j, j])
         for factor, covariance in zip(self.factors, covariances, strict=True):
-            lower = _cholesky(covariance)
-            free = factor.index >= 0
-            theta[factor.index[free]] = lower[free]
+            if len(covariance):
+                store_covariance(factor.plan, theta, covariance)
         return theta
-
-    def _add_row(self, out: Array, level: int, latent: int, slope: Array) -> None:
-        index = self.factors[level].index[latent]
-        free = index >= 0
-        out[index[free]] += slope[free]
 
 
 def _slope_sd(row: Array, own: int) -> Array:
@@ -229,16 +254,3 @@ def _slope_cor(a: Array, b: Array) -> tuple[Array, Array]:
     a, b = a / sd_a, b / sd_b
     r = float(a @ b)
     return (b - r * a) / sd_a, (a - r * b) / sd_b
-
-
-def _cholesky(covariance: Array) -> Array:
-    """Return the lower Cholesky factor of a matrix that may be singular."""
-    lower = np.zeros_like(covariance)
-    for j in range(len(covariance)):
-        pivot = covariance[j, j] - lower[j, :j] @ lower[j, :j]
-        if pivot <= 1e-14 * covariance[j, j]:
-            continue
-        lower[j, j] = np.sqrt(pivot)
-        below = covariance[j + 1 :, j] - lower[j + 1 :, :j] @ lower[j, :j]
-        lower[j + 1 :, j] = below / lower[j, j]
-    return lower

@@ -60,10 +60,6 @@ class FittedSource:
         """The levels of clusters."""
         return self.lowered.levels
 
-    def coefficients(self) -> tuple[tuple[Index, ...], ...]:
-        """Return the positions in theta of the coefficients of each predictor of each response."""
-        return tuple(tuple(p.coefficient for p in r.predictors) for r in self.lowered.plan.responses)
-
     # ------------------------------------------------ uncertainty
 
     def _objective(self) -> Objective:
@@ -151,7 +147,7 @@ class FittedSource:
     def rows(self, newdata: Any) -> tuple[tuple[ResponseRows, ...], pd.Index]:
         """Return the rows of the fit, or of new data."""
         if newdata is not None:
-            return new_rows(self.responses, self.coefficients(), self.lowered.levels, newdata)
+            return new_rows(self.responses, self.lowered.levels, newdata)
         found = []
         for layout, plan in zip(self.responses, self.lowered.plan.responses, strict=True):
             cluster = plan.cluster

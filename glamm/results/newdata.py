@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ def index_of(data: Any, n_rows: int) -> pd.Index:
 
 def new_rows(
     responses: Sequence[ResponseLayout],
-    coefficients: Sequence[Sequence[Index]],
     levels: Sequence[LevelLayout],
     newdata: Any,
 ) -> tuple[tuple[ResponseRows, ...], pd.Index]:
@@ -34,19 +34,14 @@ def new_rows(
     Parameters
     ----------
     responses : sequence of ResponseLayout
-    coefficients : sequence (responses) of sequences (predictors) of ndarray of intp
-        Positions in theta.
     levels : sequence of LevelLayout
     newdata : data frame of any library, or mapping of columns
     """
     table = Table.from_any(newdata)
     clusters = [level.clusters(table) for level in levels]
     found = []
-    for layout, places in zip(responses, coefficients, strict=True):
-        predictors = [
-            own.apply(PredictorPlan(np.empty((0, 0)), place, 0.0), table)
-            for own, place in zip(layout.predictors, places, strict=True)
-        ]
+    for layout in responses:
+        predictors = [own.apply(table) for own in layout.predictors]
         position = np.flatnonzero(_complete(predictors, table.n_rows))
         rows = ResponseRows(
             layout.name,
@@ -66,10 +61,13 @@ def _complete(predictors: Sequence[PredictorPlan], n: int) -> NDArray[np.bool_]:
         complete &= np.isfinite(predictor.design).all(axis=1) & np.isfinite(predictor.offset)
         for loading in predictor.loadings:
             complete &= np.isfinite(loading.design).all(axis=1)
+        for term in predictor.terms:
+            complete &= np.isfinite(term.design).all(axis=1)
     return complete
 
 
 def _take(predictor: PredictorPlan, rows: Index) -> PredictorPlan:
     offset = predictor.offset[rows] if isinstance(predictor.offset, np.ndarray) else predictor.offset
     loadings = tuple(LoadingPlan(p.level, p.design[rows], p.latent) for p in predictor.loadings)
-    return PredictorPlan(predictor.design[rows], predictor.coefficient, offset, loadings)
+    terms = tuple(replace(term, design=term.design[rows]) for term in predictor.terms)
+    return PredictorPlan(predictor.design[rows], predictor.coefficient, offset, loadings, terms)

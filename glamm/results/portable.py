@@ -8,7 +8,6 @@ described by its terms, the levels of its factors and the state of its transform
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glamm import registry
-from glamm.compile import LevelLayout, LoadingLayout, PredictorLayout, ResponseLayout
+from glamm.compile import LevelLayout, LoadingLayout, PredictorLayout, ResponseLayout, TermLayout
+from glamm.compile.coefficients import Columns
 from glamm.data.design import ColumnSpec, DesignSpec, OffsetSpec
 from glamm.data.expressions import FUNCTIONS
 from glamm.errors import GlammError
@@ -160,7 +160,16 @@ def _apply(spec: DesignSpec, probe: pd.DataFrame) -> Any:
 # ---------------------------------------------------------------- layouts
 
 
-def _predictor_to_json(layout: PredictorLayout, place: Index) -> dict[str, Any]:
+def _columns_to_json(numbered: Columns) -> dict[str, Any]:
+    return {"coefficient": numbered.coefficient.tolist(), "held": numbered.held.tolist()}
+
+
+def _columns_from_json(described: dict[str, Any]) -> Columns:
+    coefficient = np.asarray(described["coefficient"], dtype=np.intp)
+    return Columns(coefficient, np.asarray(described["held"], dtype=float))
+
+
+def _predictor_to_json(layout: PredictorLayout) -> dict[str, Any]:
     return {
         "name": layout.name,
         "label": layout.label,
@@ -173,13 +182,22 @@ def _predictor_to_json(layout: PredictorLayout, place: Index) -> dict[str, Any]:
             {"level": part.level, "latent": part.latent.tolist(), "design": design_to_json(part.spec)}
             for part in layout.loadings
         ],
-        "coefficient": place.tolist(),
+        "numbered": _columns_to_json(layout.numbered),
+        "terms": [
+            {
+                "latents": list(term.latents),
+                "columns": list(term.columns),
+                "design": design_to_json(term.spec),
+                "numbered": _columns_to_json(term.numbered),
+            }
+            for term in layout.terms
+        ],
     }
 
 
-def _predictor_from_json(described: dict[str, Any]) -> tuple[PredictorLayout, Index]:
+def _predictor_from_json(described: dict[str, Any]) -> PredictorLayout:
     offset = described["offset"]
-    layout = PredictorLayout(
+    return PredictorLayout(
         described["name"],
         described["label"],
         described["transform"],
@@ -193,11 +211,20 @@ def _predictor_from_json(described: dict[str, Any]) -> tuple[PredictorLayout, In
             )
             for part in described["loadings"]
         ),
+        _columns_from_json(described["numbered"]),
+        tuple(
+            TermLayout(
+                tuple(term["latents"]),
+                tuple(term["columns"]),
+                design_from_json(term["design"]),
+                _columns_from_json(term["numbered"]),
+            )
+            for term in described["terms"]
+        ),
     )
-    return layout, np.asarray(described["coefficient"], dtype=np.intp)
 
 
-def response_to_json(layout: ResponseLayout, family: str, places: Sequence[Index]) -> dict[str, Any]:
+def response_to_json(layout: ResponseLayout, family: str) -> dict[str, Any]:
     """Return a description of how a response is made of data.
 
     Parameters
@@ -205,8 +232,6 @@ def response_to_json(layout: ResponseLayout, family: str, places: Sequence[Index
     layout : ResponseLayout
     family : str
         As the model language writes it.
-    places : sequence of ndarray of intp
-        Positions in theta of the coefficients of each predictor.
     """
     return {
         "name": layout.name,
@@ -214,25 +239,20 @@ def response_to_json(layout: ResponseLayout, family: str, places: Sequence[Index
         "factors": list(layout.form.factors),
         "family": family,
         "categories": list(layout.categories),
-        "predictors": [
-            _predictor_to_json(predictor, place)
-            for predictor, place in zip(layout.predictors, places, strict=True)
-        ],
+        "predictors": [_predictor_to_json(predictor) for predictor in layout.predictors],
     }
 
 
-def response_from_json(described: dict[str, Any]) -> tuple[ResponseLayout, tuple[Index, ...]]:
-    """Return what `response_to_json` described: the layout and the positions in theta."""
-    predictors = [_predictor_from_json(item) for item in described["predictors"]]
-    layout = ResponseLayout(
+def response_from_json(described: dict[str, Any]) -> ResponseLayout:
+    """Return what `response_to_json` described."""
+    return ResponseLayout(
         described["name"],
         ResponseForm(described["call"], tuple(described["factors"])),
         registry.family(family_spec(described["family"])),
         tuple(described["categories"]),
         np.zeros(0, dtype=np.intp),
-        tuple(predictor for predictor, _ in predictors),
+        tuple(_predictor_from_json(item) for item in described["predictors"]),
     )
-    return layout, tuple(place for _, place in predictors)
 
 
 def level_to_json(level: LevelLayout) -> dict[str, Any]:

@@ -50,6 +50,3 @@ class Source(Protocol):
     @property
     def levels(self) -> tuple[LevelLayout, ...]:
         """Names, labels and grouping columns of the levels, lowest first."""
-
-    def coefficients(self) -> tuple[tuple[Index, ...], ...]:
-        """Return the positions in theta of the coefficients of each predictor of each response."""

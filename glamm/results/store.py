@@ -61,7 +61,6 @@ class StoredSource:
     levels : tuple of LevelLayout
     layouts : tuple of ResponseLayout
         Empty where the file could not say how designs are made.
-    places : tuple (responses) of tuples (predictors) of ndarray of intp
     obstacle : str
         Why there are no layouts.
     """
@@ -72,7 +71,6 @@ class StoredSource:
     spreads: tuple[Array, ...]
     levels: tuple[LevelLayout, ...]
     layouts: tuple[ResponseLayout, ...]
-    places: tuple[tuple[Index, ...], ...]
     obstacle: str
 
     def covariance(self, cov_type: str) -> tuple[Array, tuple[str, ...]]:
@@ -101,15 +99,11 @@ class StoredSource:
             raise GlammError(f"the file does not say how its design is made of new data: {self.obstacle}")
         return self.layouts
 
-    def coefficients(self) -> tuple[tuple[Index, ...], ...]:
-        """Return the positions in theta of the coefficients of each predictor of each response."""
-        return self.places
-
     def rows(self, newdata: Any) -> tuple[tuple[ResponseRows, ...], pd.Index]:
         """Return the rows of new data."""
         if newdata is None:
             raise _no_data("predictions for its rows")
-        return new_rows(self.responses, self.places, self.levels, newdata)
+        return new_rows(self.responses, self.levels, newdata)
 
     def observed(self) -> tuple[Array, ...]:
         """Refuse: a file holds no data."""
@@ -196,7 +190,6 @@ def stored_source(result: Result) -> StoredSource:
         source.psi(),
         source.levels,
         layouts,
-        source.coefficients(),
         "",
     )
 
@@ -221,10 +214,8 @@ def write(result: Result, path: Path) -> None:
     if not obstacle:
         try:
             described = [
-                response_to_json(layout, fact.family, places)
-                for layout, fact, places in zip(
-                    source.layouts, result.facts.responses, source.places, strict=True
-                )
+                response_to_json(layout, fact.family)
+                for layout, fact in zip(source.layouts, result.facts.responses, strict=True)
             ]
         except GlammError as error:
             obstacle, described = str(error), []
@@ -291,8 +282,7 @@ def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
         moments=tuple(LevelPosterior(arrays[f"mean_{k}"], arrays[f"spread_{k}"]) for k in count),
         spreads=tuple(arrays[f"psi_{k}"] for k in count),
         levels=tuple(level_from_json(level) for level in document["levels"]),
-        layouts=tuple(layout for layout, _ in made),
-        places=tuple(places for _, places in made),
+        layouts=tuple(made),
         obstacle=document["obstacle"],
     )
     rows = tuple(ParameterRow(**_frozen(row)) for row in document["rows"])

@@ -165,7 +165,7 @@ def test_other_data_get_the_same_columns():
     found = lowered("y ~ f + offset(w) + (1 + x | school)", frame())
     new = Table.from_any({"f": ["w", "u"], "w": [1.0, 2.0], "x": [3.0, 4.0], "school": ["b", "z"]})
     layout, plan = found.responses[0].predictors[0], found.plan.responses[0].predictors[0]
-    made = layout.apply(plan, new)
+    made = layout.apply(new)
     assert made.design.tolist() == [[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     assert np.asarray(made.offset).tolist() == [1.0, 2.0]
     assert made.loadings[0].design.tolist() == [[1.0, 3.0], [1.0, 4.0]]

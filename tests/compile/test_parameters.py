@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glamm.compile import LatentFactor, ParameterRow, ParameterTable
+from glamm.compile import LatentFactor, LevelPlan, ParameterRow, ParameterTable
 
 
 def table(free=((0, 0), (1, 0), (1, 1), (2, 2)), q=3):
@@ -25,7 +25,7 @@ def table(free=((0, 0), (1, 0), (1, 1), (2, 2)), q=3):
         for i, j in free
         if i != j
     ]
-    factor = LatentFactor("g", tuple("abc"[:q]), index)
+    factor = LatentFactor("g", tuple("abc"[:q]), LevelPlan(0, None, None, index))
     return ParameterTable(tuple(rows), (factor,), 4 + len(free))
 
 

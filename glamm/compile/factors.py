@@ -9,8 +9,9 @@ from scipy.linalg import solve_triangular
 from glamm.compile.plan import CovarianceBlock, LevelPlan
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
-__all__ = ["fill_factor", "pull_factor"]
+__all__ = ["cholesky", "fill_factor", "pull_factor", "store_covariance"]
 
 
 def fill_factor(level: LevelPlan, theta: Array) -> Array:
@@ -81,3 +82,47 @@ def _covariance_adjoint(block: CovarianceBlock, theta: Array, adjoint: Array) ->
     full = np.einsum("ki,tkl,lj->tij", inverse, half, inverse)
     symmetric = full + np.swapaxes(full, 1, 2)
     return np.asarray(symmetric - 0.5 * np.einsum("tii->ti", symmetric)[:, :, None] * np.eye(len(factor)))
+
+
+def store_covariance(level: LevelPlan, theta: Array, psi: Array) -> None:
+    """Write a latent covariance matrix (q, q) into theta, as far as the level's structure can hold it.
+
+    Parameters
+    ----------
+    level : LevelPlan
+    theta : ndarray, shape (P,)
+        Changed in place.
+    psi : ndarray, shape (q, q)
+        Positive semidefinite.
+    """
+    free = level.factor >= 0
+    lower = cholesky(psi)
+    # shared entries take the average of what each asks for
+    _write(theta, level.factor[free], lower[free])
+    for block in level.blocks:
+        own = psi[np.ix_(block.coordinates, block.coordinates)]
+        if block.correlation:
+            rows = cholesky(own)
+            own = rows / np.maximum(np.diagonal(rows), 1e-8)[:, None]
+        inside = np.tril(block.index >= 0)
+        _write(theta, block.index[inside], own[inside])
+
+
+def _write(theta: Array, index: Index, values: Array) -> None:
+    if len(index):
+        total = np.bincount(index, weights=values, minlength=len(theta))
+        count = np.bincount(index, minlength=len(theta))
+        theta[count > 0] = total[count > 0] / count[count > 0]
+
+
+def cholesky(covariance: Array) -> Array:
+    """Return the lower Cholesky factor of a matrix that may be singular."""
+    lower = np.zeros_like(covariance)
+    for j in range(len(covariance)):
+        pivot = covariance[j, j] - lower[j, :j] @ lower[j, :j]
+        if pivot <= 1e-14 * covariance[j, j]:
+            continue
+        lower[j, j] = np.sqrt(pivot)
+        below = covariance[j + 1 :, j] - lower[j + 1 :, :j] @ lower[j, :j]
+        lower[j + 1 :, j] = below / lower[j, j]
+    return lower

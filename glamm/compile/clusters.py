@@ -1,0 +1,131 @@
+"""What lives at a level of clusters: one row of the data speaks for each cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.levels import ClusterTree
+from glamm.data import Table
+from glamm.data.expressions import evaluate, read
+from glamm.data.extended import constant_within, refuse_varying
+from glamm.data.fields import Field
+from glamm.errors import DataError, Problem
+from glamm.graph import ROW, LatentVariable, ModelGraph, Response, Term
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["below_weight", "once_a_cluster", "representatives"]
+
+
+def _position(tree: ClusterTree, level: str) -> int:
+    return [found.level.name for found in tree.levels].index(level)
+
+
+def _at(tree: ClusterTree, cluster: Index, position: int) -> Index:
+    """Return the cluster at a level of rows in clusters of the lowest one."""
+    for below in tree.levels[:position]:
+        assert below.parent is not None
+        cluster = below.parent[cluster]
+    return cluster
+
+
+def _items(models: Iterable[LatentVariable | Response]) -> list[str]:
+    """Return the expressions of the columns in some regressions."""
+    found: list[str] = []
+    for owner in models:
+        for model in owner.predictors:
+            found += [factor for term in model.terms for factor in term.factors]
+            found += model.offsets
+    return found
+
+
+def _refuse_varying(
+    table: Table, expressions: Sequence[str], rows: Index, cluster: Index, level: str, labels: Sequence[object]
+) -> None:
+    """Raise DataError if a column of the expressions differs within a cluster."""
+    for name in dict.fromkeys(name for text in expressions for name in read(text, table).columns):
+        field = table.field(name)
+        missing = None if field.missing is None else field.missing[rows]
+        part = Field(name, field.kind, field.values[rows], missing, field.levels)
+        _, differs = constant_within(cluster, part, len(labels))
+        if differs >= 0:
+            raise refuse_varying(part, labels[differs], level)
+
+
+def representatives(graph: ModelGraph, table: Table, tree: ClusterTree) -> list[Index]:
+    """Return for each level a row of the data for each cluster, complete in what its latent variables need.
+
+    Raises
+    ------
+    DataError
+        A covariate of a latent variable differs within a cluster of its level.
+    """
+    found = []
+    for position, level in enumerate(tree.levels):
+        cluster = _at(tree, tree.cluster, position)
+        latents = [latent for latent in graph.latents if latent.level == level.level.name]
+        expressions = _items(latents)
+        blocks = [b for b in graph.blocks if any(n == x.name for n, _ in b.members for x in latents)]
+        expressions += [factor for block in blocks for term in block.terms for factor in term.factors]
+        terms: list[Term | str] = list(expressions)
+        if level.level.name != ROW:
+            try:
+                _refuse_varying(table, expressions, tree.rows, cluster, level.level.name, level.labels)
+            except DataError as error:
+                span = latents[0].span
+                raise DataError([Problem(p.message, span) for p in error.problems]) from None
+        complete = table.complete(terms)[tree.rows] if terms else np.ones(len(tree.rows), dtype=bool)
+        first = np.full(len(level.labels), -1, dtype=np.intp)
+        # complete rows are written last, the first of them at the very end
+        order = np.lexsort((np.arange(len(cluster))[::-1], complete))
+        first[cluster[order]] = order
+        found.append(tree.rows[first])
+    return found
+
+
+def once_a_cluster(
+    response: Response, table: Table, tree: ClusterTree, rows: Index, cluster: Index
+) -> Index:
+    """Return positions of the rows that speak for the clusters of a response's level, ascending.
+
+    Raises
+    ------
+    DataError
+        The response or a covariate of it differs within a cluster.
+    """
+    position = _position(tree, response.level)
+    level = tree.levels[position]
+    own = _at(tree, cluster, position)
+    for text in response.form.factors:
+        values = evaluate(text, table, rows)
+        _, differs = constant_within(own, values, len(level.labels))
+        if differs >= 0:
+            raise DataError(
+                Problem(
+                    f"the response {response.name!r} lives at the level {response.level!r}, "
+                    f"but differs within {response.level} {level.labels[differs]!r}",
+                    response.span,
+                )
+            )
+    _refuse_varying(table, _items([response]), rows, own, response.level, level.labels)
+    _, first = np.unique(own, return_index=True)
+    return np.sort(first).astype(np.intp)
+
+
+def below_weight(tree: ClusterTree, response: Response, cluster: Index) -> Array | None:
+    """Return weights that undo those of the clusters below a response's level, or None.
+
+    The unit of a higher level is evaluated inside one of its lowest clusters, once whatever its weight.
+    """
+    weight: Array | None = None
+    for below in tree.levels[: _position(tree, response.level)]:
+        if below.weight is not None:
+            own = 1.0 / np.where(below.weight > 0.0, below.weight, np.nan)[cluster]
+            weight = own if weight is None else weight * own
+        assert below.parent is not None
+        cluster = below.parent[cluster]
+    return weight
