@@ -9,7 +9,7 @@ from glamm.grammar import parse
 from glamm.grammar.ast import Call, Expr, FamilyOf, Name, Number, Text, Unary
 from glamm.graph.model import FamilySpec
 
-__all__ = ["family_spec", "read_family"]
+__all__ = ["family_spec", "number", "read_distribution", "read_family"]
 
 _PREFIX = "family(y) = "
 _HINT = "a family is a name with a link and options: binomial(probit), student_t(df=4)"
@@ -80,6 +80,14 @@ def read_family(expr: Name | Call, problems: list[Problem]) -> FamilySpec:
     return FamilySpec(expr.function, link, link_args, tuple(options.items()), expr.span)
 
 
+def read_distribution(call: Call, problems: list[Problem]) -> FamilySpec:
+    """Return the distribution of a latent variable that `call` names; its arguments are options."""
+    for arg in call.args:
+        problems.append(Problem(f"the options of {call.function!r} are written name=value", arg.span))
+    options = tuple((key, _read_option(key, value, problems)) for key, value in call.keywords)
+    return FamilySpec(call.function, options=options, span=call.span)
+
+
 def _read_link(expr: Expr, problems: list[Problem]) -> tuple[str | None, tuple[float, ...]]:
     match expr:
         case Name(name=name):
@@ -87,14 +95,15 @@ def _read_link(expr: Expr, problems: list[Problem]) -> tuple[str | None, tuple[f
         case Text(value=value):
             return value, ()
         case Call(function=function, args=args, keywords=()):
-            numbers = [_number(arg) for arg in args]
+            numbers = [number(arg) for arg in args]
             if None not in numbers:
                 return function, tuple(x for x in numbers if x is not None)
     problems.append(Problem("a link is a name, or a name with numbers: logit, power(2)", expr.span))
     return None, ()
 
 
-def _number(expr: Expr) -> float | None:
+def number(expr: Expr) -> float | None:
+    """Return the value of a number with or without a sign, None of anything else."""
     match expr:
         case Number(value=value):
             return value
@@ -104,7 +113,7 @@ def _number(expr: Expr) -> float | None:
 
 
 def _read_option(key: str, expr: Expr, problems: list[Problem]) -> float | str:
-    value = _number(expr)
+    value = number(expr)
     if value is not None:
         return value
     match expr:

@@ -126,43 +126,6 @@ def test_equal_models_have_equal_graphs():
     assert hash(one.responses) == hash(two.responses)
 
 
-LATER = [
-    ("eta =~ i1 + i2", "measurement models (=~) are not supported yet"),
-    ("y ~ x + eta1 + (1 + x | s); eta1 =~ i1", "measurement models"),
-    ("y ~ x + eta =~ i1 + i2", "measurement models"),
-    ("a ~ x; a ~~ b", "covariance statements (~~) are not supported yet"),
-    ("y ~ x; a == b", "constraints on parameters are not supported yet"),
-    ("y ~ x; b > 0", "constraints on parameters"),
-    ("y ~ x; d := a*b", "derived parameters (:=) are not supported yet"),
-    ("c | id ~ classes(3) + age", "latent classes are not supported yet"),
-    ("y ~ x + c[complier]:treat", "latent classes"),
-    ("y ~ npml(1 + x | g, k=4)", "npml(), are not supported yet"),
-    ("y ~ student_t(1 | g, df=5)", "latent distributions other than the normal"),
-    ("y ~ skewed(1 | g)", "latent distribution 'skewed' are not supported yet"),
-    ("y ~ mi(x) + z", "mi(), are not supported yet"),
-    ("choice(chosen, set) ~ x", "choice models are not supported yet"),
-    ("ranking(rank, set) ~ x", "ranking models are not supported yet"),
-    ("y ~ label(b)*x", "modifiers, label(), are not supported yet"),
-    ("y ~ start(0.5)*x", "modifiers, start()"),
-    ("y ~ 0.5*x", "fixed coefficients"),
-    ("s1 + s2 | school ~ 1", "variables that live at a group level are not supported yet"),
-    ("f =~ i1; f ~ x", "regressions of a latent variable are"),
-    ("f =~ i1; sd(f) ~ g", "regressions of a latent variable's parameters"),
-    ("f =~ i1; y ~ f", "latent variables in a regression"),
-]
-
-
-@pytest.mark.parametrize(("text", "message"), LATER)
-def test_later_statements_are_refused_by_name(text, message):
-    with pytest.raises(FormulaError) as caught:
-        graph(text)
-    found = [problem for problem in caught.value.problems if message in problem.message]
-    assert found
-    (problem,) = found
-    assert problem.message.startswith(f"`{problem.span.slice(text)}`: ")
-    assert all("not supported yet" in p.message for p in caught.value.problems)
-
-
 ERRORS = [
     ("y ~ x; y ~ z", "the response 'y' has two regressions, the first in line 1", "y"),
     ("y ~ x; sigma(y) ~ z; sigma(y) ~ w", "sigma(y) has two regressions", "sigma(y)"),
@@ -226,7 +189,7 @@ def test_lagged_response_is_a_covariate():
 
 
 def test_all_problems_come_together_in_the_order_of_the_text():
-    text = "y ~ x + y\neta =~ i1 + i2\nsigma(q) ~ z\nfamily(z) = poisson"
+    text = "y ~ x + y\neta =~ i1 + eta\nsigma(q) ~ z\nfamily(z) = poisson"
     with pytest.raises(FormulaError) as caught:
         graph(text)
     starts = [problem.span.start for problem in caught.value.problems]

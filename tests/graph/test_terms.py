@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glamm.grammar import parse, parse_expression
-from glamm.graph.terms import Expander, factor_text, names_in
+from glamm.graph.factors import factor_text, names_in
+from glamm.graph.terms import Expander
 
 CASES = [
     ("x", None, "x"),

@@ -1,0 +1,202 @@
+"""Variances and covariances: written ones, and lavaan's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from glamm.errors import nearest
+from glamm.grammar.ast import Covariance, Expr
+from glamm.graph.drafts import Draft, Drafts, LatentDraft, ResponseDraft
+from glamm.graph.factors import addends
+from glamm.graph.model import CovarianceSpec, FamilySpec, Modifier
+from glamm.graph.modifiers import split_modifier
+from glamm.graph.targets import variable_name
+
+__all__ = ["add_defaults", "is_endogenous", "predicting", "read_covariance", "scaled_latents"]
+
+
+def read_covariance(drafts: Drafts, statement: Covariance) -> None:
+    """Add what ``left ~~ right`` says of each pair."""
+    for one in addends(statement.left):
+        modifier, left = split_modifier(one, drafts.problems)
+        if modifier is not None:
+            drafts.problem("a modifier stands on the right of ~~", one.span, "write eta ~~ 1*xi")
+        for two in addends(statement.right):
+            modifier, right = split_modifier(two, drafts.problems)
+            a, b = _side(drafts, left), _side(drafts, right)
+            if a is not None and b is not None:
+                _pair(drafts, a, b, modifier, statement)
+
+
+def _side(drafts: Drafts, expr: Expr) -> LatentDraft | ResponseDraft | None:
+    name = variable_name(expr)
+    found = drafts.variable(name)
+    if isinstance(found, (LatentDraft, ResponseDraft)):
+        return found
+    if found is not None:
+        message = f"the class variable {name!r} has no variance"
+    else:
+        message = f"{name} is neither a latent variable nor a response of the model"
+    known = [*drafts.latents, *drafts.responses]
+    hint = nearest(name, known) or (f"the model has {', '.join(known)}" if known else "")
+    drafts.problem(message, expr.span, hint)
+    return None
+
+
+def _pair(
+    drafts: Drafts,
+    left: LatentDraft | ResponseDraft,
+    right: LatentDraft | ResponseDraft,
+    modifier: Modifier | None,
+    statement: Covariance,
+) -> None:
+    written = f"{left.name} ~~ {right.name}"
+    if type(left) is not type(right):
+        drafts.problem(
+            f"{written}: a latent variable and a response do not covary",
+            statement.span,
+            "put the latent variable into the predictor of the response",
+        )
+    elif left.level != right.level:
+        drafts.problem(
+            f"{written}: {left.name!r} lives at the level {left.level!r}, {right.name!r} at {right.level!r}",
+            statement.span,
+            "disturbances of different levels are independent",
+        )
+    elif any({left.name, right.name} == {spec.left, spec.right} for spec in drafts.covariances):
+        drafts.problem(f"{written} stands in the model twice", statement.span)
+    else:
+        _check_distribution(drafts, left, right, statement)
+        drafts.covariances.append(
+            CovarianceSpec(left.name, right.name, modifier, written=True, span=statement.span)
+        )
+
+
+def _check_distribution(
+    drafts: Drafts,
+    left: LatentDraft | ResponseDraft,
+    right: LatentDraft | ResponseDraft,
+    statement: Covariance,
+) -> None:
+    for draft in (left, right):
+        parameter = "sd" if isinstance(draft, LatentDraft) else "sigma"
+        if isinstance(draft, LatentDraft) and draft.distribution == FamilySpec("none"):
+            drafts.problem(
+                f"{draft.name!r} lives on mass points and has no disturbance that could vary",
+                statement.span,
+            )
+        elif left is right and parameter in draft.predictors:
+            drafts.problem(
+                f"the variance of {draft.name!r} follows from {parameter}({draft.name}) ~ ...",
+                statement.span,
+                "write one of the two",
+            )
+        if left is right:
+            break
+
+
+def _variance(drafts: Drafts, name: str) -> CovarianceSpec | None:
+    return next((spec for spec in drafts.covariances if spec.left == spec.right == name), None)
+
+
+def _is_held(drafts: Drafts, name: str, *, at_zero: bool) -> bool:
+    spec = _variance(drafts, name)
+    value = None if spec is None or spec.modifier is None else spec.modifier.fixed
+    return value is not None and (value == 0) == at_zero
+
+
+def scaled_latents(drafts: Drafts, measured: set[str], std_lv: bool) -> set[str]:
+    """Return the latent variables whose scale is set by their variance, held at 1 or as written.
+
+    A variance held at 0 sets no scale, nor does a regression of the standard deviation, nor mass points.
+
+    Parameters
+    ----------
+    drafts : Drafts
+        With the written covariances; variances held at 1 are added to them.
+    measured : set of str
+        Latent variables with indicators.
+    std_lv : bool
+        Whether the variance of those whose variance the text does not give is 1.
+    """
+    for draft in drafts.latents.values():
+        free = _has_disturbance(draft) and "sd" not in draft.predictors
+        if std_lv and free and draft.name in measured and _variance(drafts, draft.name) is None:
+            drafts.covariances.append(
+                CovarianceSpec(draft.name, draft.name, Modifier(fixed=1.0), written=False, span=draft.span)
+            )
+    return {name for name in drafts.latents if _is_held(drafts, name, at_zero=False)}
+
+
+def _has_disturbance(draft: LatentDraft) -> bool:
+    return draft.distribution != FamilySpec("none")
+
+
+def _measured_by_latents(drafts: Drafts) -> set[str]:
+    return {name for latent in drafts.latents.values() for name in latent.indicators}
+
+
+def is_endogenous(drafts: Drafts, draft: LatentDraft) -> bool:
+    """Return whether a latent variable is regressed on more than its intercept, or is an indicator."""
+    model = draft.predictors["mu"]
+    names = drafts.expander.names
+    points = {name for name, found in drafts.classes.items() if found.points}
+    located = [
+        term
+        for term in model.terms
+        if not term.latents and all(names[factor] <= points for factor in term.factors)
+    ]
+    return len(model.terms) > len(located) or bool(model.offsets)
+
+
+def predicting(drafts: Drafts) -> set[str]:
+    """Return the latent variables that stand on the right of a ``~``."""
+    return {
+        name
+        for draft in drafts.variables()
+        for model in draft.predictors.values()
+        for term in model.terms
+        if not term.measures
+        for name in term.latents
+    }
+
+
+def add_defaults(drafts: Drafts) -> None:
+    """Add the variances and covariances that the text leaves to lavaan's rules."""
+    for draft in drafts.latents.values():
+        if _has_disturbance(draft) and _variance(drafts, draft.name) is None:
+            drafts.covariances.append(CovarianceSpec(draft.name, draft.name, written=False, span=draft.span))
+    for spec in drafts.covariances:
+        zero = [name for name in (spec.left, spec.right) if _is_held(drafts, name, at_zero=True)]
+        held = spec.modifier is not None and spec.modifier.fixed == 0
+        if spec.left != spec.right and zero and not held:
+            drafts.problem(
+                f"{spec.left} ~~ {spec.right}: the variance of {zero[0]!r} is held at 0, and it covaries "
+                "with nothing",
+                spec.span,
+            )
+    written = {frozenset((spec.left, spec.right)) for spec in drafts.covariances}
+    for left, right in _covarying(drafts):
+        if frozenset((left.name, right.name)) not in written:
+            drafts.covariances.append(CovarianceSpec(left.name, right.name, written=False, span=right.span))
+
+
+def _covarying(drafts: Drafts) -> Iterator[tuple[Draft, Draft]]:
+    """Yield the pairs of latent variables that covary by default."""
+    predicts = predicting(drafts)
+    measured = _measured_by_latents(drafts)
+    normal = FamilySpec("normal")
+    exogenous: list[LatentDraft] = []
+    final: list[LatentDraft] = []
+    for draft in drafts.latents.values():
+        if draft.distribution != normal or _is_held(drafts, draft.name, at_zero=True):
+            continue
+        if not is_endogenous(drafts, draft):
+            exogenous.append(draft)
+        elif draft.name not in predicts and draft.name not in measured:
+            final.append(draft)
+    for group in (exogenous, final):
+        for position, left in enumerate(group):
+            for right in group[position + 1 :]:
+                if left.level == right.level:
+                    yield left, right
