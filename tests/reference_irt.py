@@ -316,9 +316,10 @@ LONG_VERBAL = numbered(VERBAL, 24)
 TWO = {"eap1": "want", "eap2": "do", "sd1": "sd_want", "sd2": "sd_do"}
 
 
-def on_two(want, do):
-    """Return the loadings of the items of wanting and of doing."""
-    return {f"l{i}": (want if i < 13 else do).format(i=i) for i in range(1, 25)}
+def on_two(want, do, fixed=()):
+    """Return the loadings of the items of wanting and of doing, those of items in `fixed` left out."""
+    free = (i for i in range(1, 25) if i not in fixed)
+    return {f"l{i}": (want if i < 13 else do).format(i=i) for i in free}
 
 
 VERBAL_AGGRESSION = [
@@ -436,11 +437,7 @@ VERBAL_AGGRESSION = [
         "binomial",
         verbal_wide,
         names=WIDE_VERBAL
-        | {
-            name: own
-            for name, own in on_two("want =~ i{i}", "do =~ i{i}").items()
-            if name not in ("l1", "l13")
-        }
+        | on_two("want =~ i{i}", "do =~ i{i}", fixed=(1, 13))
         | {"beta": "do ~ want", "g11": "want ~ a20", "g12": "want ~ male"}
         | {"g21": "do ~ a20", "g22": "do ~ male", "psi1": "want ~~ want", "psi2": "do ~~ do"},
         scores=TWO,

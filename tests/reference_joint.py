@@ -1,4 +1,4 @@
-"""Models of several responses or a covariate that share latent variables, of the reference cases, in glamm."""
+"""Reference cases of responses that share latent variables, and of rankings, as glamm writes them."""
 
 from __future__ import annotations
 

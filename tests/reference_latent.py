@@ -1,4 +1,4 @@
-"""Reference cases of models with latent variables as glamm writes them: the ways to write one, and their fits."""
+"""Reference cases of models with latent variables: the ways to write one in glamm, and their fits."""
 
 from __future__ import annotations
 
