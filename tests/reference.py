@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from glamm.results.result import Result
+
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(os.environ.get("GLAMM_REFERENCE", ROOT.parent / "shared" / "reference"))
 
@@ -163,23 +165,37 @@ def _term(case: Case, name: str) -> str:
 def in_terms_of_case(case: Case, params: pd.Series, covariance: pd.DataFrame) -> tuple[Numbers, Numbers]:
     """Return glamm's estimates and standard errors by the names of the case, by the delta method."""
     wanted, _ = target(case)
-    values = params.to_dict()
 
     def numbers(at: Mapping[str, float]) -> Numbers:
         derived = case.derive(at) if case.derive else {}
         categories = case.factors.get(case.response, ())
         return {n: derived[n] if n in derived else at[glamm_name(case, n, categories)] for n in wanted}
 
-    estimate = numbers(values)
+    return delta_method(numbers, params, covariance)
+
+
+def delta_method(
+    function: Callable[[Mapping[str, float]], Numbers], params: pd.Series, covariance: pd.DataFrame
+) -> tuple[Numbers, Numbers]:
+    """Return what a function makes of glamm's parameters, and its standard errors."""
+    values = params.to_dict()
+    estimate = function(values)
     # a parameter whose covariance is missing (on its boundary) has no standard error to compare
     free = [name for name in covariance.columns if np.isfinite(covariance.loc[name, name])]
-    jacobian = np.zeros((len(wanted), len(free)))
+    jacobian = np.zeros((len(estimate), len(free)))
     for j, name in enumerate(free):
         step = 1e-5 * max(1.0, abs(values[name]))
-        up, down = (numbers({**values, name: values[name] + sign * step}) for sign in (1, -1))
-        jacobian[:, j] = [(up[n] - down[n]) / (2 * step) for n in wanted]
+        up, down = (function({**values, name: values[name] + sign * step}) for sign in (1, -1))
+        jacobian[:, j] = [(up[n] - down[n]) / (2 * step) for n in estimate]
     spread = jacobian @ covariance.loc[free, free].to_numpy() @ jacobian.T
-    return estimate, dict(zip(wanted, np.sqrt(np.diag(spread)), strict=True))
+    return estimate, dict(zip(estimate, np.sqrt(np.diag(spread)), strict=True))
+
+
+def few_clusters(found: Result) -> float:
+    """Return Stata's factor ``J / (J - 1)`` of the robust covariance, which the cases leave out."""
+    weight = found._source.lowered.plan.levels[-1].weight
+    count = found.facts.levels[-1].clusters if weight is None else weight.sum()
+    return count / (count - 1)
 
 
 def clusters(case: Case, suffix: str) -> pd.DataFrame:
