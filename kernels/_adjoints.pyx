@@ -4,20 +4,11 @@ Reverse differentiation by hand: from the nodes to the spread matrices and modes
 of the joint Hessian to the units' curvature, and through the equations of the modes.
 """
 
-from libc.math cimport fabs, sqrt
 from libc.string cimport memcpy, memset
 
 from glamm.kernels._engine cimport Level, Response
-from glamm.kernels._work cimport (
-    MAX_CHANNELS,
-    MAX_PAIRS,
-    MAX_THIRD,
-    Front,
-    Task,
-    Units,
-    Work,
-    pair_index,
-)
+from glamm.kernels._gradients cimport slope_adjoint, third_units, unit_gradients
+from glamm.kernels._work cimport Front, Task, Units, Work, most_products
 
 
 cdef void adjoint_of_nodes(Work *w) noexcept nogil:
@@ -50,13 +41,18 @@ cdef void adjoint_of_nodes(Work *w) noexcept nogil:
             for i in range(res.of_cluster[f.first + j] - un.first,
                            res.of_cluster[f.first + j + 1] - un.first):
                 for c in range(res.active):
-                    a = res.a + (c * res.n + un.first + i) * Q
-                    gz = un.gz + (c * un.count + i) * Q
+                    a = un.slope + c * un.leap + i * Q
+                    gz = un.gz + (c * un.count + i) * (Q + res.products)
                     s = un.g[res.channel[c] * un.count + i]
                     for x in range(Q):
                         f.raw[j * Q + x] += a[x] * s
                         for y in range(Q):
                             Y[x * Q + y] += a[x] * gz[y]
+    if most_products(task) > 0:
+        for j in range(f.count * Q):
+            for y in range(Q):
+                f.moved[j * Q + y] += f.bent[j * (Q + 1) + y]
+            f.raw[j] += f.bent[j * (Q + 1) + Q]
     for d in range(task.levels):
         lev = &task.level[d]
         f = &w.front[d]
@@ -208,104 +204,6 @@ cdef void adjoint_of_fronts(Work *w) noexcept nogil:
                     B[(q + x) * p + q + y] = S[x * A + y]
 
 
-cdef void curvature_adjoint(Work *w, Py_ssize_t r) noexcept nogil:
-    """Fill curve with the adjoint of each unit's negative Hessian in its active channels."""
-    cdef const Task *task = w.task
-    cdef const Response *res = &task.response[r]
-    cdef Units *un = &w.units[r]
-    cdef Front *f = &w.front[0]
-    cdef Py_ssize_t n = un.count, i, j, c, e, x, y, pair, Q = task.coordinates
-    cdef const double *a
-    cdef const double *b
-    cdef double *B
-    cdef double s
-    for j in range(f.count):
-        B = f.hessian + j * Q * Q
-        for i in range(res.of_cluster[f.first + j] - un.first, res.of_cluster[f.first + j + 1] - un.first):
-            for c in range(res.active):
-                a = res.a + (c * res.n + un.first + i) * Q
-                for e in range(c, res.active):
-                    b = res.a + (e * res.n + un.first + i) * Q
-                    s = 0.0
-                    for x in range(Q):
-                        for y in range(Q):
-                            s += a[x] * B[x * Q + y] * b[y]
-                    pair = pair_index(res.channel[c], res.channel[e], res.channels)
-                    un.curve[pair * n + i] = s if c == e else 2.0 * s
-
-
-cdef int third_units(Work *w, Py_ssize_t r) noexcept nogil:
-    """Fill third[k] = -sum over pairs of curve times d d2 / d nu_k at the modes."""
-    cdef const Response *res = &w.task.response[r]
-    cdef Units *un = &w.units[r]
-    cdef Py_ssize_t n = un.count, i, c, e, k, pair, K = res.channels
-    cdef int shift, code = 1
-    cdef double h, factor, s
-    cdef const double *nus[MAX_CHANNELS]
-    cdef Py_ssize_t strides[MAX_CHANNELS]
-    cdef double *d1[MAX_CHANNELS]
-    cdef double *d2[MAX_PAIRS]
-    cdef double *d3[MAX_THIRD]
-    if n == 0:
-        return 0
-    memset(un.third, 0, K * n * sizeof(double))
-    if res.active == 0:
-        return 0
-    curvature_adjoint(w, r)
-    memset(strides, 0, sizeof(strides))
-    for k in range(K):
-        nus[k] = un.nu + k * n
-        d1[k] = un.s1 + k * n
-    for pair in range(res.pairs):
-        d2[pair] = un.s2 + pair * n
-    if res.third:
-        for k in range(res.pairs * K):
-            d3[k] = un.s3 + k * n
-        code = res.block(n, 1, res.y + un.first * res.ny, res.ny, nus, strides, un.ll, d1, d2, d3, res.user)
-        if code == 0:
-            for c in range(res.active):
-                for e in range(c, res.active):
-                    pair = pair_index(res.channel[c], res.channel[e], K)
-                    for k in range(K):
-                        for i in range(n):
-                            un.third[k * n + i] -= un.curve[pair * n + i] * d3[pair * K + k][i]
-    if code == 1:
-        # fourth-order central differences of d2, on the scale of the density's own curvature
-        for k in range(K):
-            nus[k] = un.shifted
-            for shift in range(-2, 3):
-                if shift == 0:
-                    continue
-                for i in range(n):
-                    un.shifted[i] = un.nu[k * n + i] + shift * third_step(un, res, k, i)
-                if res.block(n, 1, res.y + un.first * res.ny, res.ny, nus, strides, un.ll, d1, d2, NULL,
-                             res.user) < 0:
-                    return 1
-                factor = (8.0 if shift * shift == 1 else 1.0) / 12.0
-                if shift == -1 or shift == 2:
-                    factor = -factor
-                for c in range(res.active):
-                    for e in range(c, res.active):
-                        pair = pair_index(res.channel[c], res.channel[e], K)
-                        for i in range(n):
-                            h = third_step(un, res, k, i)
-                            un.third[k * n + i] -= factor / h * un.curve[pair * n + i] * d2[pair][i]
-            nus[k] = un.nu + k * n
-    elif code < 0:
-        return 1
-    if res.weight != NULL:
-        for k in range(K):
-            for i in range(n):
-                s = res.weight[un.first + i]
-                un.third[k * n + i] = s * un.third[k * n + i] if s > 0.0 else 0.0
-    return 0
-
-
-cdef double third_step(const Units *un, const Response *res, Py_ssize_t k, Py_ssize_t i) noexcept nogil:
-    cdef double curvature = fabs(un.d2[pair_index(k, k, res.channels) * un.count + i])
-    return 1e-3 / sqrt(curvature) if curvature > 1.0 else 1e-3
-
-
 cdef void solve_shift(Work *w) noexcept nogil:
     """Add the curvature's part to the adjoint of the modes and solve H v = adjoint along the tree."""
     cdef const Task *task = w.task
@@ -314,11 +212,12 @@ cdef void solve_shift(Work *w) noexcept nogil:
     cdef Units *un
     cdef Front *f = &w.front[0]
     cdef Front *up
-    cdef Py_ssize_t d, r, j, i, c, x, y, k, m, p, q, A, Q = task.coordinates
+    cdef Py_ssize_t d, r, j, i, c, x, y, k, m, p, q, A, P, Q = task.coordinates
     cdef const double *a
     cdef double *T
     cdef double *K
     cdef double *solved
+    cdef double *bar = w.scratch
     cdef double s, weight
     # raw of a higher level already holds what its units and its own prior give; the curvature's part and
     # the elimination of lower levels are added on the way up, so the units' part must not pass up twice
@@ -332,14 +231,24 @@ cdef void solve_shift(Work *w) noexcept nogil:
     for r in range(task.responses):
         res = &task.response[r]
         un = &w.units[r]
+        P = res.products
         for j in range(f.count):
             for i in range(res.of_cluster[f.first + j] - un.first,
                            res.of_cluster[f.first + j + 1] - un.first):
                 for c in range(res.active):
-                    a = res.a + (c * res.n + un.first + i) * Q
+                    a = un.slope + c * un.leap + i * Q
                     s = un.third[res.channel[c] * un.count + i]
                     for x in range(Q):
                         f.raw[j * Q + x] += a[x] * s
+                    if P > 0:
+                        # the slopes move with the modes
+                        memset(bar, 0, Q * sizeof(double))
+                        slope_adjoint(res, un, c, i, f.hessian + j * Q * Q, Q, bar)
+                        a = res.c + (c * res.n + un.first + i) * P
+                        for k in range(P):
+                            x, y = res.product[2 * k], res.product[2 * k + 1]
+                            f.raw[j * Q + x] += a[k] * bar[y]
+                            f.raw[j * Q + y] += a[k] * bar[x]
     for d in range(task.levels):
         lev = &task.level[d]
         f = &w.front[d]
@@ -385,57 +294,6 @@ cdef void solve_shift(Work *w) noexcept nogil:
                         solved[x] -= K[x * A + y] * up.shift[m * A + y]
                 memcpy(f.shift + j * p + q, up.shift + m * A, A * sizeof(double))
             memcpy(f.shift + j * p, solved, q * sizeof(double))
-
-
-cdef void unit_gradients(Work *w, Py_ssize_t r) noexcept nogil:
-    """Write the derivatives of the log-likelihood in every offset and loading."""
-    cdef const Task *task = w.task
-    cdef const Response *res = &task.response[r]
-    cdef Units *un = &w.units[r]
-    cdef Front *f = &w.front[0]
-    cdef Py_ssize_t n = un.count, i, j, c, e, k, x, y, Q = task.coordinates, K = res.channels
-    cdef const double *a
-    cdef const double *gz
-    cdef double *T
-    cdef double *B
-    cdef double *ga
-    cdef double *scratch = w.scratch
-    cdef double s, shifted, curvature, times
-    for j in range(f.count):
-        T = f.spread + j * Q * Q
-        B = f.hessian + j * Q * Q
-        times = f.multiplicity[j]
-        for i in range(res.of_cluster[f.first + j] - un.first, res.of_cluster[f.first + j + 1] - un.first):
-            # third becomes e: how the unit's offsets move the modes and the scales
-            for c in range(res.active):
-                a = res.a + (c * res.n + un.first + i) * Q
-                shifted = 0.0
-                for x in range(Q):
-                    shifted += a[x] * f.shift[j * Q + x]
-                for k in range(K):
-                    un.third[k * n + i] += shifted * un.d2[pair_index(k, res.channel[c], K) * n + i]
-            for k in range(K):
-                res.go[k * res.n + un.first + i] = times * (un.g[k * n + i] + un.third[k * n + i])
-            for c in range(res.active):
-                k = res.channel[c]
-                ga = res.ga + (c * res.n + un.first + i) * Q
-                gz = un.gz + (c * n + i) * Q
-                for x in range(Q):
-                    s = (un.g[k * n + i] + un.third[k * n + i]) * f.path[j * Q + x]
-                    s += un.d1[k * n + i] * f.shift[j * Q + x]
-                    for y in range(x, Q):
-                        s += T[x * Q + y] * gz[y]
-                    scratch[x] = s
-                for e in range(res.active):
-                    a = res.a + (e * res.n + un.first + i) * Q
-                    curvature = -2.0 * un.d2[pair_index(k, res.channel[e], K) * n + i]
-                    for x in range(Q):
-                        s = 0.0
-                        for y in range(Q):
-                            s += B[x * Q + y] * a[y]
-                        scratch[x] += curvature * s
-                for x in range(Q):
-                    ga[x] = times * scratch[x]
 
 
 cdef int differentiate(Work *w) noexcept nogil:

@@ -34,8 +34,12 @@ cdef struct Response:
     const double *weight       # or NULL
     const double *o            # (K, n)
     const double *a            # (active, n, Q)
+    Py_ssize_t products        # P
+    const Py_ssize_t *product  # (P, 2): the coordinates multiplied
+    const double *c            # (active, n, P)
     double *go                 # (K, n) or NULL
     double *ga                 # (active, n, Q)
+    double *gc                 # (active, n, P)
     glamm_block_v1 block
     void *user
     int third                  # whether the block computes third derivatives

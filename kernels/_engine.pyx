@@ -91,10 +91,12 @@ cdef class Engine:
         (None at the top); frequency weights or None; first cluster of each top-level cluster, one more
         than there are of them.
     responses : sequence of tuple
-        ``(y, of_cluster, weight, channels, active, quadratic, block)``: values (n, ny); first unit of
-        each lowest cluster, one more than there are of them; weights or None; number of channels;
+        ``(y, of_cluster, weight, channels, active, quadratic, block, products)``: values (n, ny); first
+        unit of each lowest cluster, one more than there are of them; weights or None; number of channels;
         channels with a latent part; whether the log density is quadratic in each of those; capsule
-        ``glamm.block.v1`` or an object with a ``block`` method.
+        ``glamm.block.v1`` or an object with a ``block`` method; pairs (P, 2) of coordinates, lowest
+        level first, whose products enter the channels with a latent part. The last may be left out or
+        None: no products.
     """
 
     cdef Level *level
@@ -141,12 +143,18 @@ cdef class Engine:
         units = np.zeros(self.tops)
         self.store = 16384
         for r in range(self.n_responses):
-            y, of_cluster, weight, channels, active, quadratic, block = responses[r]
+            y, of_cluster, weight, channels, active, quadratic, block, *rest = responses[r]
+            products = np.zeros((0, 2)) if not rest or rest[0] is None else np.asarray(rest[0])
+            if products.size and not (0 <= products.min() and products.max() < total):
+                raise ValueError(f"products are of coordinates from 0 to {total - 1}")
+            if len(products):
+                # a log density quadratic in a channel is not quadratic in the coordinates
+                quadratic = np.zeros(len(active))
             if channels > MAX_CHANNELS:
                 raise ValueError(f"a response has {channels} channels; at most {MAX_CHANNELS} are possible")
             y = np.ascontiguousarray(y, dtype=np.float64)
             arrays = (_flat(y), _flat_index(of_cluster), _flat(weight), _flat_index(active),
-                      _flat_index(quadratic))
+                      _flat_index(quadratic), _flat_index(products))
             self.response[r].n, self.response[r].ny = y.shape
             self.response[r].channels = channels
             self.response[r].pairs = channels * (channels + 1) // 2
@@ -156,6 +164,8 @@ cdef class Engine:
             self.response[r].weight = doubles(arrays[2])
             self.response[r].channel = indices(arrays[3])
             self.response[r].quadratic = indices(arrays[4])
+            self.response[r].products = len(products)
+            self.response[r].product = indices(arrays[5])
             if type(block).__name__ == "PyCapsule":
                 self.response[r].block = <glamm_block_v1> PyCapsule_GetPointer(block, BLOCK_NAME)
                 self.response[r].user = PyCapsule_GetContext(block)
@@ -198,7 +208,8 @@ cdef class Engine:
         edges = np.flatnonzero(np.diff(label)) + 1
         self.chunks = np.concatenate(([0], edges, [self.tops])).astype(np.intp)
 
-    def evaluate(self, o, a, start, *, bint gradient=False, bint moments=False, Py_ssize_t threads=1):
+    def evaluate(self, o, a, start, *, c=None, bint gradient=False, bint moments=False,
+                 Py_ssize_t threads=1):
         """Evaluate all top-level clusters.
 
         Parameters
@@ -209,19 +220,22 @@ cdef class Engine:
             Loadings on the coordinates of all levels, lowest level first.
         start : sequence of ndarray, shape (clusters, q)
             Where the search of the modes starts, one array a level.
+        c : sequence of (ndarray, shape (active, n, P), or None), optional
+            Coefficients of each response's products; None where it has none.
         gradient, moments : bool
         threads : int
 
         Returns
         -------
         dict
-            ``loglik`` (tops), ``modes`` (a list like `start`), ``failed``; with `gradient` ``go`` and
-            ``ga`` shaped like `o` and `a`; with `moments` ``mean`` and ``cov``, lists over levels.
+            ``loglik`` (tops), ``modes`` (a list like `start`), ``failed``; with `gradient` ``go``,
+            ``ga`` and ``gc`` shaped like `o`, `a` and `c` (no columns where a response has no products);
+            with `moments` ``mean`` and ``cov``, lists over levels.
         """
         cdef Py_ssize_t d, r, size
         cdef Task task
         keep = []
-        out = {"modes": [], "go": [], "ga": [], "mean": [], "cov": []}
+        out = {"modes": [], "go": [], "ga": [], "gc": [], "mean": [], "cov": []}
         cdef double[::1] view
         cdef double[::1] loglik
         for d in range(self.n_levels):
@@ -241,18 +255,26 @@ cdef class Engine:
                 out["cov"].append(cov.reshape(size, q, q))
         for r in range(self.n_responses):
             offsets, loadings = _flat(o[r]), _flat(a[r])
-            keep.append((offsets, loadings))
+            shape = (self.response[r].active, self.response[r].n, self.response[r].products)
+            factors = _flat(np.zeros((*shape[:2], 0)) if c is None or c[r] is None else c[r])
+            if len(factors) != np.prod(shape):
+                raise ValueError(f"response {r} needs coefficients of its products, shape {shape}")
+            keep.append((offsets, loadings, factors))
             self.response[r].o = doubles(offsets)
             self.response[r].a = doubles(loadings)
+            self.response[r].c = doubles(factors)
             self.response[r].go = NULL
             if gradient:
-                go, ga = np.empty(len(offsets)), np.empty(len(loadings))
+                go, ga, gc = np.empty(len(offsets)), np.empty(len(loadings)), np.empty(len(factors))
                 view = go
                 self.response[r].go = &view[0] if view.shape[0] else NULL
                 view = ga
                 self.response[r].ga = &view[0] if view.shape[0] else NULL
+                view = gc
+                self.response[r].gc = &view[0] if view.shape[0] else NULL
                 out["go"].append(go.reshape(np.shape(o[r])))
                 out["ga"].append(ga.reshape(np.shape(a[r])))
+                out["gc"].append(gc.reshape(shape))
         out["loglik"] = np.empty(self.tops)
         loglik = out["loglik"]
         task.levels, task.coordinates, task.responses = self.n_levels, self.coordinates, self.n_responses

@@ -23,7 +23,7 @@ from glamm.kernels._nodes cimport (
     weights_down,
     write_moments,
 )
-from glamm.kernels._work cimport Front, Task, Units, Work, count_multiplicity, layout
+from glamm.kernels._work cimport Front, Task, Units, Work, count_multiplicity, layout, most_products
 
 
 cdef int evaluate(Work *w, double *loglik, int *used) noexcept nogil:
@@ -83,7 +83,7 @@ cdef int run_chunk(const Task *task, Py_ssize_t first, Py_ssize_t last, Py_ssize
         w.halvings = w.state + tops
         w.clip = w.state + 2 * tops
         size = layout(&w, store, NULL)
-        spare = max(4 * Q * Q, task.level[0].path_nodes)
+        spare = max(4 * Q * Q, task.level[0].path_nodes, Q + most_products(task))
         w.arena = <double *> malloc((size + spare + 1) * sizeof(double))
         if w.arena != NULL:
             layout(&w, store, w.arena)

@@ -1,7 +1,9 @@
 """Quadrature sums over conditional nodes from the lowest level up, and posterior expectations down."""
 
+from libc.string cimport memcpy, memset
+
 from glamm.kernels._engine cimport Level, Response
-from glamm.kernels._work cimport MAX_CHANNELS, Front, Task, Units, Work
+from glamm.kernels._work cimport MAX_CHANNELS, Front, Task, Units, Work, most_products
 
 cdef extern from "glamm_nodes.h" nogil:
     ctypedef struct glamm_node_loops:
@@ -36,6 +38,25 @@ cdef void prior_weights(Work *w, Py_ssize_t d) noexcept nogil:
                 out[s] -= 0.5 * u * u
 
 
+cdef void products_at_nodes(Work *w, const Response *res, Py_ssize_t j) noexcept nogil:
+    """Fill delta and basis with u - mode, z and the products of u - mode at the nodes of lowest cluster j."""
+    cdef const Level *lev = &w.task.level[0]
+    cdef Py_ssize_t m, s, x, Q = w.task.coordinates, N = lev.path_nodes
+    cdef const double *dx
+    cdef const double *dy
+    cdef double *out
+    cdef double *T = w.front[0].spread + j * Q * Q
+    memcpy(w.basis, lev.z, Q * N * sizeof(double))
+    for x in range(Q):
+        loops.fill(N, Q - x, 0.0, T + x * Q + x, lev.z + x * N, w.delta + x * N)
+    for m in range(res.products):
+        dx = w.delta + res.product[2 * m] * N
+        dy = w.delta + res.product[2 * m + 1] * N
+        out = w.basis + (Q + m) * N
+        for s in range(N):
+            out[s] = dx[s] * dy[s]
+
+
 cdef int node_units(Work *w, Py_ssize_t r, Py_ssize_t begin, Py_ssize_t end, int with_d1) noexcept nogil:
     """Evaluate units [begin, end) of the chunk at all path nodes into the tile."""
     cdef const Task *task = w.task
@@ -43,11 +64,13 @@ cdef int node_units(Work *w, Py_ssize_t r, Py_ssize_t begin, Py_ssize_t end, int
     cdef const Level *lev = &task.level[0]
     cdef Units *un = &w.units[r]
     cdef Front *f = &w.front[0]
-    cdef Py_ssize_t Q = task.coordinates, N = lev.path_nodes, n = un.count, c, i, j, x, y, code
+    cdef Py_ssize_t Q = task.coordinates, N = lev.path_nodes, n = un.count, P = res.products
+    cdef Py_ssize_t c, i, j, x, y, code, placed
     cdef const double *a
     cdef double *T
     cdef double *out
     cdef double b, centre
+    cdef const double *z = w.basis if P > 0 else lev.z
     cdef const double *nus[MAX_CHANNELS]
     cdef Py_ssize_t strides[MAX_CHANNELS]
     cdef double *d1[MAX_CHANNELS]
@@ -60,11 +83,15 @@ cdef int node_units(Work *w, Py_ssize_t r, Py_ssize_t begin, Py_ssize_t end, int
     for c in range(res.active):
         nus[res.channel[c]] = un.node_nu + c * (end - begin) * N
         strides[res.channel[c]] = 1
-        j = 0
+        j, placed = 0, -1
         for i in range(begin, end):
             while res.of_cluster[f.first + j + 1] - un.first <= i:
                 j += 1
-            a = res.a + (c * res.n + un.first + i) * Q
+            # around the mode the channel is slope' (u - mode) and the products of u - mode
+            if P > 0 and placed != j:
+                products_at_nodes(w, res, j)
+                placed = j
+            a = un.slope + c * un.leap + i * Q
             T = f.spread + j * Q * Q
             out = un.node_nu + (c * (end - begin) + i - begin) * N
             centre = un.nu[res.channel[c] * n + i]
@@ -73,7 +100,9 @@ cdef int node_units(Work *w, Py_ssize_t r, Py_ssize_t begin, Py_ssize_t end, int
                 for x in range(y + 1):
                     b += T[x * Q + y] * a[x]
                 w.scratch[y] = b
-            loops.fill(N, Q, centre, w.scratch, lev.z, out)
+            if P > 0:
+                memcpy(w.scratch + Q, res.c + (c * res.n + un.first + i) * P, P * sizeof(double))
+            loops.fill(N, Q + P, centre, w.scratch, z, out)
     code = res.block(end - begin, N, res.y + (un.first + begin) * res.ny, res.ny, nus, strides,
                      un.node_ll, d1 if with_d1 else NULL, NULL, NULL, res.user)
     return 1 if code < 0 else 0
@@ -183,45 +212,93 @@ cdef void weights_down(Work *w) noexcept nogil:
                     f.e2[(j * p + y) * p + x] = total
 
 
+cdef void pull_products(Work *w, const Response *res, Py_ssize_t j) noexcept nogil:
+    """Add to the adjoint of the nodes of lowest cluster j what its units pull through their products.
+
+    A unit's slopes at u are those at the mode and its products' second derivatives times u - mode.
+    """
+    cdef const Level *lev = &w.task.level[0]
+    cdef Front *f = &w.front[0]
+    cdef Py_ssize_t m, s, x, y, k, side, Q = w.task.coordinates, N = lev.path_nodes
+    cdef const double *delta
+    cdef const double *pulled
+    cdef double *moment = w.spare + N
+    cdef double *out
+    for m in range(res.products):
+        pulled = w.pulled + m * N
+        for side in range(2):
+            x, y = res.product[2 * m + side], res.product[2 * m + 1 - side]
+            delta = w.delta + y * N
+            for s in range(N):
+                w.spare[s] = pulled[s] * delta[s]
+            out = f.bent + (j * Q + x) * (Q + 1)
+            out[Q] += loops.expect(N, Q, f.weights + j * N, w.spare, lev.z, w.scratch, moment)
+            for k in range(Q):
+                out[k] += moment[k]
+
+
 cdef int expect_units(Work *w) noexcept nogil:
-    """Take posterior expectations of d1 and d1 z of every unit."""
+    """Take posterior expectations of d1, d1 z and d1 times the products of every unit."""
     cdef const Response *res
     cdef const Level *lev = &w.task.level[0]
     cdef Units *un
     cdef Front *f = &w.front[0]
-    cdef Py_ssize_t r, begin, end, i, j, k, c, x, N = lev.path_nodes, Q = w.task.coordinates
-    cdef const double *d1
-    cdef const double *row
-    cdef double *gz
-    cdef double *t = w.scratch
-    cdef double weight
+    cdef Py_ssize_t r, begin, end, i, j, N = lev.path_nodes, Q = w.task.coordinates, P, placed
+    if most_products(w.task) > 0:
+        memset(f.bent, 0, f.count * Q * (Q + 1) * sizeof(double))
     for r in range(w.task.responses):
         res = &w.task.response[r]
         un = &w.units[r]
+        P = res.products
         begin = 0
         while begin < un.count:
             end = min(begin + un.tile, un.count)
             if un.tile < un.count and node_units(w, r, begin, end, 1):
                 return 1
-            j = 0
+            j, placed = 0, -1
             for i in range(begin, end):
                 while res.of_cluster[f.first + j + 1] - un.first <= i:
                     j += 1
-                weight = 1.0 if res.weight == NULL else res.weight[un.first + i]
-                row = f.weights + j * N
-                c = 0
-                for k in range(res.channels):
-                    d1 = un.node_d1 + (k * (end - begin) + i - begin) * N
-                    if c < res.active and res.channel[c] == k:
-                        gz = un.gz + (c * un.count + i) * Q
-                        un.g[k * un.count + i] = weight * loops.expect(N, Q, row, d1, lev.z, t, gz)
-                        for x in range(Q):
-                            gz[x] *= weight
-                        c += 1
-                    else:
-                        un.g[k * un.count + i] = weight * loops.expect(N, 0, row, d1, NULL, t, NULL)
+                if P > 0 and placed != j:
+                    if placed >= 0:
+                        pull_products(w, res, placed)
+                    products_at_nodes(w, res, j)
+                    memset(w.pulled, 0, P * N * sizeof(double))
+                    placed = j
+                expect_unit(w, res, un, i, begin, end, j)
+            if placed >= 0:
+                pull_products(w, res, placed)
             begin = end
     return 0
+
+
+cdef void expect_unit(Work *w, const Response *res, Units *un, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end,
+                      Py_ssize_t j) noexcept nogil:
+    """Take the expectations of unit i of lowest cluster j; the tile holds units [begin, end)."""
+    cdef const Level *lev = &w.task.level[0]
+    cdef Py_ssize_t N = lev.path_nodes, Q = w.task.coordinates, P = res.products, k, c = 0, m, s, x
+    cdef const double *z = w.basis if P > 0 else lev.z
+    cdef const double *row = w.front[0].weights + j * N
+    cdef const double *d1
+    cdef const double *factor
+    cdef double *gz
+    cdef double *pulled
+    cdef double weight = 1.0 if res.weight == NULL else res.weight[un.first + i]
+    for k in range(res.channels):
+        d1 = un.node_d1 + (k * (end - begin) + i - begin) * N
+        if c < res.active and res.channel[c] == k:
+            gz = un.gz + (c * un.count + i) * (Q + P)
+            un.g[k * un.count + i] = weight * loops.expect(N, Q + P, row, d1, z, w.scratch, gz)
+            for x in range(Q + P):
+                gz[x] *= weight
+            factor = res.c + (c * res.n + un.first + i) * P
+            for m in range(P):
+                pulled = w.pulled + m * N
+                for s in range(N):
+                    pulled[s] += weight * factor[m] * d1[s]
+            c += 1
+        else:
+            un.g[k * un.count + i] = weight * loops.expect(N, 0, row, d1, NULL, w.scratch, NULL)
 
 
 cdef void write_moments(Work *w) noexcept nogil:

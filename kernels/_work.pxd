@@ -37,6 +37,7 @@ cdef struct Front:
     double *weights      # (N): conditional, then joint posterior weights of the path nodes
     double *e1           # (p): posterior mean of z
     double *e2           # (p, p): posterior second moments of z
+    double *bent         # (p, p + 1): what products add to moved and, last column, to raw; lowest level only
     double *moved        # (p, p): E[f z'], f the adjoint of the nodes along the path
     double *raw          # (p): adjoint of the modes, then right-hand side of their equations
     double *shift        # (p): the solution v along the path
@@ -49,6 +50,9 @@ cdef struct Units:
     Py_ssize_t first
     Py_ssize_t count
     double *nu           # (K, n) at the modes
+    const double *slope  # (active, n, Q) there: derivatives of the active channels in the coordinates
+    Py_ssize_t leap      # from one channel's slopes to the next one's
+    double *bent         # (active, n, Q): the slopes where products make them differ from the loadings
     double *ll           # (n)
     double *d1           # (K, n)
     double *d2           # (pairs, n)
@@ -59,7 +63,7 @@ cdef struct Units:
     double *shifted
     double *third        # (K, n)
     double *g            # (K, n): posterior expectation of d1
-    double *gz           # (active, n, Q): and of d1 z
+    double *gz           # (active, n, Q + P): and of d1 z and d1 times the products of u - mode
     double *node_ll      # (tile, N)
     double *node_nu      # (active, tile, N)
     double *node_d1      # (K, tile, N)
@@ -79,7 +83,11 @@ cdef struct Work:
     int *state           # (tops): 0 searching, 1 found, 2 failed
     int *halvings
     int *clip            # (tops): curvature clipped to be positive
-    double *scratch      # (max(4 Q^2, N)) for whoever needs it for a moment
+    double *basis        # (Q + most P, N): z and products of u - mode at the nodes of one lowest cluster
+    double *delta        # (Q, N): u - mode there
+    double *pulled       # (most P, N): sum over its units of d1 times the coefficients of the products
+    double *spare        # (N + Q)
+    double *scratch      # (max(4 Q^2, N, Q + most P)) for whoever needs it for a moment
     double *arena
 
 
@@ -90,4 +98,5 @@ cdef inline Py_ssize_t pair_index(Py_ssize_t k, Py_ssize_t m, Py_ssize_t n) noex
 
 
 cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil
+cdef Py_ssize_t most_products(const Task *task) noexcept nogil
 cdef void count_multiplicity(Work *w) noexcept nogil

@@ -9,6 +9,14 @@ cdef double * take(double **cursor, Py_ssize_t size) noexcept nogil:
     return start
 
 
+cdef Py_ssize_t most_products(const Task *task) noexcept nogil:
+    """Return the largest number of products of any response."""
+    cdef Py_ssize_t r, most = 0
+    for r in range(task.responses):
+        most = max(most, task.response[r].products)
+    return most
+
+
 cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil:
     """Point every workspace array into the arena at base; return the size needed."""
     cdef double *cursor = base
@@ -18,7 +26,7 @@ cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil:
     cdef Front *f
     cdef Units *un
     cdef Py_ssize_t d, r, c, p, q, n, Q = task.coordinates, N0 = task.level[0].path_nodes
-    cdef Py_ssize_t tops = w.last - w.first, t0 = w.first, t1 = w.last, tile
+    cdef Py_ssize_t tops = w.last - w.first, t0 = w.first, t1 = w.last, tile, most = most_products(task)
     w.value = take(&cursor, tops)
     w.old_value = take(&cursor, tops)
     w.decrement = take(&cursor, tops)
@@ -41,6 +49,7 @@ cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil:
         f.weights = take(&cursor, c * lev.path_nodes)
         f.e1 = take(&cursor, c * p)
         f.e2 = take(&cursor, c * p * p)
+        f.bent = take(&cursor, c * p * (p + 1) if d == 0 and most > 0 else 0)
         f.moved = take(&cursor, c * p * p)
         f.raw = take(&cursor, c * p)
         f.shift = take(&cursor, c * p)
@@ -60,6 +69,11 @@ cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil:
                 tile = 1
         un.tile = tile
         un.nu = take(&cursor, res.channels * n)
+        un.bent = take(&cursor, res.active * n * Q if res.products > 0 else 0)
+        if res.products > 0:
+            un.slope, un.leap = un.bent, n * Q
+        else:
+            un.slope, un.leap = res.a + un.first * Q, res.n * Q
         un.ll = take(&cursor, n)
         un.d1 = take(&cursor, res.channels * n)
         un.d2 = take(&cursor, res.pairs * n)
@@ -70,10 +84,15 @@ cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil:
         un.shifted = take(&cursor, n)
         un.third = take(&cursor, res.channels * n)
         un.g = take(&cursor, res.channels * n)
-        un.gz = take(&cursor, res.active * n * Q)
+        un.gz = take(&cursor, res.active * n * (Q + res.products))
         un.node_ll = take(&cursor, tile * N0)
         un.node_nu = take(&cursor, res.active * tile * N0)
         un.node_d1 = take(&cursor, res.channels * tile * N0)
+    if most > 0:
+        w.basis = take(&cursor, (Q + most) * N0)
+        w.delta = take(&cursor, Q * N0)
+        w.pulled = take(&cursor, most * N0)
+        w.spare = take(&cursor, N0 + Q)
     return cursor - base
 
 

@@ -66,6 +66,10 @@ class Response:
     cluster : ndarray of intp, shape (n,)
         Lowest-level cluster of each row.
     weight : ndarray, shape (n,), or None
+    products : ndarray of intp, shape (P, 2), or None
+        Pairs (x, y) of coordinates whose products ``u_x u_y`` enter the channels as well.
+    coefficient : ndarray, shape (n, K, P), or None
+        What the products are multiplied by.
     """
 
     block: Block
@@ -73,6 +77,25 @@ class Response:
     loading: Array
     cluster: Index
     weight: Array | None = None
+    products: Index | None = None
+    coefficient: Array | None = None
+
+    def bend(self, rows: Index) -> Array:
+        """Return the second derivatives of the channels in the coordinates, shape (rows, K, Q, Q)."""
+        found = np.zeros((*self.loading[rows].shape, self.loading.shape[2]))
+        if self.products is not None and self.coefficient is not None:
+            for (x, y), c in zip(self.products, np.moveaxis(self.coefficient[rows], 2, 0), strict=True):
+                found[:, :, x, y] += c
+                found[:, :, y, x] += c
+        return found
+
+    def channels(self, rows: Index, u: Array) -> Array:
+        """Return the channels of the rows, shape (K, N, rows), at coordinates `u`, shape (N, Q)."""
+        nu: Array = self.offset[rows].T[:, None, :] + np.einsum("nq,ikq->kni", u, self.loading[rows])
+        if self.products is not None and self.coefficient is not None:
+            factors = u[:, self.products[:, 0]] * u[:, self.products[:, 1]]
+            nu += np.einsum("np,ikp->kni", factors, self.coefficient[rows])
+        return nu
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +182,7 @@ def _unit(forest: _Forest, rule: Rule, level: int, j: int, above: Array) -> tupl
         for response, rows in zip(forest.responses, forest.rows, strict=True):
             i = rows[j]
             if i.size:
-                nu = response.offset[i].T[:, None, :] + np.einsum("nq,ikq->kni", path, response.loading[i])
+                nu = response.channels(i, path)
                 weight = np.ones(i.size) if response.weight is None else response.weight[i]
                 value += response.block(i, list(nu), 0)[0][0] @ weight
     total = log_weight + value.reshape(n, m)
@@ -230,9 +253,12 @@ class _Joint:
         for response in self.forest.responses:
             weight = lowest[response.cluster] * (1.0 if response.weight is None else response.weight)
             rows = np.flatnonzero(weight > 0)
-            a, w, path = response.loading[rows], weight[rows], self.path[response.cluster[rows]]
+            w, path = weight[rows], self.path[response.cluster[rows]]
+            bend = response.bend(rows)
+            bent = np.einsum("nkqs,ns->nkq", bend, u[path])
+            nu = response.offset[rows] + np.einsum("nkq,nq->nk", response.loading[rows] + bent / 2, u[path])
+            a = response.loading[rows] + bent
             k = a.shape[1]
-            nu = response.offset[rows] + np.einsum("nkq,nq->nk", a, u[path])
             (ll,), d1, d2 = response.block(rows, list(nu.T[:, None, :]), 2)
             slope = np.stack([np.broadcast_to(d, (1, rows.size))[0] for d in d1], axis=1)
             curvature = np.zeros((rows.size, k, k))
@@ -241,7 +267,8 @@ class _Joint:
             value += float(w @ ll[0])
             np.add.at(gradient, path, np.einsum("n,nk,nkq->nq", w, slope, a))
             weighted = np.einsum("n,nkl,nls->nks", w, curvature, a)
-            np.add.at(hessian, (path[:, :, None], path[:, None, :]), -np.einsum("nkq,nks->nqs", a, weighted))
+            second = np.einsum("nkq,nks->nqs", a, weighted) + np.einsum("n,nk,nkqs->nqs", w, slope, bend)
+            np.add.at(hessian, (path[:, :, None], path[:, None, :]), -second)
         return value, gradient, hessian
 
 
