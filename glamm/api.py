@@ -64,6 +64,9 @@ class Model:
     weights : str, array or mapping of level to those, optional
         Frequency weights of the rows, a column's name or numbers; ``{"school": "w"}`` weighs clusters,
         the key ``"row"`` stands for the rows.
+    std_lv : bool
+        Fix the scale of latent variables that are measured by holding their variances at 1, with all
+        loadings free, instead of their first loadings.
 
     Examples
     --------
@@ -79,9 +82,11 @@ class Model:
         data: Any,
         family: str | Mapping[str, str] | None = None,
         weights: Any = None,
+        *,
+        std_lv: bool = False,
     ) -> None:
-        graph = build(parse(text), text, _families(family))
         table = Table.from_any(data)
+        graph = build(parse(text), text, _families(family), std_lv=std_lv, columns=table.columns)
         self.lowered: Lowered = lower(graph, table, weights)
         self._index = index_of(data, table.n_rows)
 
@@ -220,18 +225,20 @@ def fit(
     data: Any,
     family: str | Mapping[str, str] | None = None,
     weights: Any = None,
+    *,
+    std_lv: bool = False,
     **options: Any,
 ) -> Result:
     """Return the maximum-likelihood fit of a model; `Model` and `Model.fit` in one.
 
     Parameters
     ----------
-    text, data, family, weights
+    text, data, family, weights, std_lv
         See `Model`.
     **options
         See `Model.fit`.
     """
-    return Model(text, data, family, weights).fit(**options)
+    return Model(text, data, family, weights, std_lv=std_lv).fit(**options)
 
 
 def load(path: str | Path) -> Result:
