@@ -176,7 +176,7 @@ class Fit(Protocol):
 F = TypeVar("F", bound=Fit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Equality:
     """A row of bounds held at equality, ``coefficients @ theta == value``; coefficients of shape (P,)."""
 
@@ -184,7 +184,7 @@ class Equality:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bounded(Generic[F]):
     """The end of `fit_within_bounds`.
 
