@@ -181,7 +181,9 @@ class _Term:
         coefficient = np.where(self.plan.coefficient < 0, self.plan.held, theta[self.plan.coefficient])
         if self.constant:
             return np.asarray(self.design @ coefficient)
-        return rows_times(self.design, coefficient, np.empty(len(self.design)))
+        loading = np.empty(len(self.design))
+        rows_times(self.design, coefficient, loading)
+        return loading
 
     def _taken(self, forms: Sequence[Form]) -> list[Form]:
         taken = []

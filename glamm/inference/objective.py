@@ -54,6 +54,7 @@ class _Units:
     ) -> None:
         self.plan = plan
         self.n = len(plan.cluster)
+        self.top = clusters[-1]
         self.channels = len(plan.predictors) if plan.channels is None else plan.channels.shape[1]
         self.predictors = [PredictorForm(p, self.n, clusters, latents, starts) for p in plan.predictors]
         latent = np.array([p.latent for p in self.predictors], dtype=bool)
@@ -188,8 +189,10 @@ class Objective:
         self._fast = self._lanes()
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
         self._trial = self._accepted
-        weight = plan.levels[-1].weight
-        self._weight = np.ones(plan.levels[-1].clusters) if weight is None else weight
+        top = plan.levels[-1]
+        self._mixture = None if top.group is None else Mixture(top.group)
+        weight = np.ones(top.clusters) if top.weight is None else top.weight
+        self._weight = weight if self._mixture is None else weight[self._mixture.first]
         self.points: tuple[int, ...] = ()
         self._set_points(points)
 
@@ -283,8 +286,8 @@ class Objective:
 
     @property
     def n_clusters(self) -> int:
-        """Number of top-level clusters."""
-        return self.plan.levels[-1].clusters
+        """Number of top-level clusters of the data."""
+        return len(self._weight)
 
     # ------------------------------------------------ evaluation
 
@@ -312,17 +315,22 @@ class Objective:
             a.append(slope if slope.shape[2] == width else np.ascontiguousarray(slope[:, :, :width]))
             c.append(np.ascontiguousarray(slope[:, :, width:]) if units.multiplies else None)
         options: dict[str, Any] = {"c": c} if self._space.pairs else {}
+        # a class that is impossible for a cluster leaves the others their say
         out: dict[str, Any] = self._engine.evaluate(
             o, a, self._accepted, gradient=gradient, moments=moments, threads=self._threads, **options
         )
         if not out["failed"]:
             self._trial = out["modes"]
+        if self._mixture is not None:
+            out["loglik"], out["share"] = self._mixture.mix(out["loglik"])
+            out["failed"] = not np.isfinite(out["loglik"]).all()
         return _Evaluation(out, factors, forms)
 
     def _pull(self, theta: Array, found: _Evaluation, edges: Sequence[Index] | None) -> Array:
         """Return the gradient (T, P), a row for each top-level cluster where `edges` are given."""
         sums = [Sums(None if edges is None else of_level) for of_level in (edges or self._tops)]
         tops = 1 if edges is None else self.n_clusters
+        share = found.out.get("share")
         state = Backward(sums, theta, found.factors, found.forms, tops)
         products = found.out.get("gc") or [None] * len(self._units)
         for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
@@ -331,6 +339,9 @@ class Objective:
             if self._space.pairs:
                 rest = np.zeros((*ga.shape[:2], len(self._space.pairs))) if gc is None else gc
                 slope = np.concatenate([ga, rest.reshape(*ga.shape[:2], -1)], axis=2)
+            if share is not None:
+                weight = share[units.top]
+                go, slope = go * weight, slope * weight[:, None]
             units.pull(self._space, go, slope, Sums(first), state)
         for latent in reversed(self._latents):
             latent.pull(self._space, state)
@@ -370,7 +381,22 @@ class Objective:
         found = self._evaluate(theta, gradient=True)
         if found.out["failed"]:
             return np.full((self.n_clusters, self.n_parameters), np.nan)
-        return self._pull(theta, found, self._tops)
+        edges = self._tops
+        if self._mixture is not None:
+            edges = [of_level[self._mixture.edges] for of_level in edges]
+        return self._pull(theta, found, edges)
+
+    def shares(self, theta: Array) -> list[Array]:
+        """Return for each level the probability of every cluster among its alternatives, given the data.
+
+        Clusters of a level without classes of its own have probability 1.
+        """
+        found = self._evaluate(np.asarray(theta, float), moments=True)
+        inner = found.out.get("shares") or [np.ones(level.clusters) for level in self.plan.levels]
+        shares = [np.asarray(share) for share in inner]
+        if self._mixture is not None:
+            shares[-1] = np.asarray(found.out["share"])
+        return shares
 
     def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
         """Return posterior means (clusters, q) and covariances (clusters, q, q) of the latent variables."""
@@ -379,6 +405,30 @@ class Objective:
             (mean @ factor.T, np.einsum("ij,cjk,lk->cil", factor, cov, factor))
             for factor, mean, cov in zip(found.factors, found.out["mean"], found.out["cov"], strict=True)
         ]
+
+
+class Mixture:
+    """Top-level clusters that are the same cluster of the data in each of its classes.
+
+    Parameters
+    ----------
+    group : ndarray of intp, shape (clusters,), ascending
+    """
+
+    def __init__(self, group: Index) -> None:
+        self.group = group
+        self.first = np.flatnonzero(np.r_[True, np.diff(group) != 0])
+        self.edges = np.append(self.first, len(group)).astype(np.intp)
+
+    def mix(self, loglik: Array) -> tuple[Array, Array]:
+        """Return the log of the sum of each group's likelihoods, and each cluster's share in it."""
+        largest = np.maximum.reduceat(loglik, self.first)
+        finite = np.where(np.isfinite(largest), largest, 0.0)
+        share = np.exp(loglik - finite[self.group])
+        total = np.add.reduceat(share, self.first)
+        with np.errstate(divide="ignore"):
+            mixed = np.log(total) + finite
+        return mixed, share / np.where(total > 0.0, total, 1.0)[self.group]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
