@@ -382,6 +382,10 @@ RANKING = Form(
     | {f"platform{name}": f"ranking(ch, chid) ~ platform[T.{name}]" for name in PLATFORMS[1:]}
     | {"sd_PC": "sd(PC | chid)"},
     target=("exact",),
+    scores={"eb_PC": "PC", "sd_PC": "sd_PC"},
+    level="chid",
+    effects=True,
+    place=("eb_first5",),
 )
 
 FORMS = [
