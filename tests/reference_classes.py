@@ -285,6 +285,13 @@ def fitted_automatically(case: str) -> Result:
     return glamm.Model(text, mass_data(case), family).fit()
 
 
+def fitted_as_classes(case: MassPoints) -> Result:
+    """Return the same model with a latent class variable in place of the mass points."""
+    response, predictors, family = REGRESSION[case.case]
+    text = f"{response} ~ 0 + c + {predictors}; c | {GROUP[case.case]} ~ classes({case.k})"
+    return glamm.Model(text, mass_data(case.case), family).fit()
+
+
 def expected_points(case: MassPoints) -> tuple[Numbers, Numbers]:
     """Return coefficients, locations and masses, and their standard errors."""
     found = mixture(case)

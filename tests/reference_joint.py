@@ -151,12 +151,13 @@ def of_exposure(prefix):
 ON_RESIDUAL = {"f0": "diet ~ 1", "f_2": "diet ~ fiber2", "lambda": "sick ~ zeta", "c0": "sick ~ 1"} | {
     "psi": "zeta ~~ zeta"
 }
-TRUE_EXPOSURE = """
-fibre =~ 1*fiber1 + 1*fiber2
+MEASUREMENT = "fibre =~ 1*fiber1 + 1*fiber2"
+EXPOSURE_MODEL = """
 fiber1 ~ 0
 fibre ~ 1 + age * bus
 fiber1 ~~ label(sigma2)*fiber1; fiber2 ~~ label(sigma2)*fiber2
 """
+TRUE_EXPOSURE = MEASUREMENT + EXPOSURE_MODEL
 ON_EXPOSURE = of_exposure("fibre") | {
     "f0": "fibre ~ 1",
     "f_2": "fiber2 ~ 1",
@@ -224,6 +225,13 @@ MEASUREMENT_ERROR = [
         LOGISTIC + TRUE_EXPOSURE + "sick ~ fibre",
         prepare=diet_wide,
         way="wide",
+        names=ON_EXPOSURE | {"c0": "sick ~ 1"},
+    ),
+    Form(
+        "diet_me_eta",
+        LOGISTIC + "sick ~ " + MEASUREMENT + EXPOSURE_MODEL,
+        prepare=diet_wide,
+        way="inline",
         names=ON_EXPOSURE | {"c0": "sick ~ 1"},
     ),
     Form(

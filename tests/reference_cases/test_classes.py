@@ -17,6 +17,7 @@ from reference_classes import (
     MassPoints,
     estimated_probabilities,
     expected_points,
+    fitted_as_classes,
     fitted_automatically,
     fitted_classes,
     fitted_points,
@@ -121,3 +122,14 @@ def test_posterior_mass_points(case):
 @pytest.mark.parametrize("case", cases([MassPoints("fabric_npml", 2), MassPoints("rainfall_npml", 3)]))
 def test_points_are_added_until_none_improves(case):
     assert fitted_automatically(case.case).llf == pytest.approx(mixture(case)["loglik"], rel=1e-6)
+
+
+def test_mass_points_are_a_latent_class():
+    case = MassPoints("irlsuicide_npml", 3)
+    found = fitted_as_classes(case)
+    known = mixture(case)
+    assert found.llf == pytest.approx(known["loglik"], rel=1e-6)
+    # classes are ordered by their sizes, mass points by their locations
+    for c, place in enumerate(np.argsort(known["masses"]), start=1):
+        location, error = known["mass_points"][place], known["mass_points_se"][place]
+        assert abs(found.params[f"death ~ c[{c}]"] - location) < 1e-3 * error, c
