@@ -142,9 +142,22 @@ def solution(case: ClassCase) -> dict:
     return found["results"]["poLCA"] if case.case == ELECTION else found["exact"]["by_k"][str(case.k)]
 
 
+def data_of(case: ClassCase) -> pd.DataFrame:
+    return pd.read_csv(Path(FOLDER, results(case.case)["data"]["file"]))
+
+
+def membership_by_party(case: ClassCase) -> np.ndarray:
+    """Return intercept and slope of each of poLCA's classes, (k, 2), the first its reference."""
+    return np.vstack(([0.0, 0.0], np.reshape(solution(case)["coeff"], (2, 2))))
+
+
 def shares(case: ClassCase) -> np.ndarray:
-    found = solution(case)
-    return np.asarray(found["class_shares"] if case.case == ELECTION else found["class_proportions"])
+    """Return the sizes of poLCA's classes."""
+    if case.case != ELECTION:
+        return np.asarray(solution(case)["class_proportions"])
+    # the file lists sizes and probabilities of items in different orders
+    intercept, slope = membership_by_party(case).T
+    return softmax(intercept + np.outer(data_of(case)["party"], slope), axis=1).mean(axis=0)
 
 
 def order(case: ClassCase) -> np.ndarray:
@@ -170,10 +183,9 @@ def class_text(case: ClassCase) -> str:
 
 @cache
 def fitted_classes(case: ClassCase) -> Result:
-    frame = pd.read_csv(Path(FOLDER, results(case.case)["data"]["file"]))
-    if case.way == "binomial":
-        frame = frame - 1
-    return glamm.Model(class_text(case), frame, case.way).fit()
+    frame = data_of(case)
+    coded = frame - 1 if case.way == "binomial" else frame
+    return glamm.Model(class_text(case), coded, case.way).fit()
 
 
 def estimated_probabilities(case: ClassCase, params: pd.Series) -> dict[str, np.ndarray]:
@@ -244,9 +256,10 @@ REGRESSION = {
 DISTINCT = [
     *(MassPoints("irlsuicide_npml", k) for k in (2, 3, 4, 5)),
     MassPoints("fabric_npml", 2),
-    MassPoints("rainfall_npml", 2),
     MassPoints("rainfall_npml", 3),
 ]
+# its reference stops 5e-7 short of the maximum
+SHORT = MassPoints("rainfall_npml", 2)
 # more points than the maximum over all distributions has
 COINCIDENT = [MassPoints("fabric_npml", 3), MassPoints("fabric_npml", 4), MassPoints("rainfall_npml", 4)]
 
@@ -270,6 +283,13 @@ def fitted_automatically(case: str) -> Result:
     response, predictors, family = REGRESSION[case]
     text = f'{response} ~ {predictors} + npml(1 | {GROUP[case]}, k="auto")'
     return glamm.Model(text, mass_data(case), family).fit()
+
+
+def fitted_as_classes(case: MassPoints) -> Result:
+    """Return the same model with a latent class variable in place of the mass points."""
+    response, predictors, family = REGRESSION[case.case]
+    text = f"{response} ~ 0 + c + {predictors}; c | {GROUP[case.case]} ~ classes({case.k})"
+    return glamm.Model(text, mass_data(case.case), family).fit()
 
 
 def expected_points(case: MassPoints) -> tuple[Numbers, Numbers]:

@@ -151,12 +151,13 @@ def of_exposure(prefix):
 ON_RESIDUAL = {"f0": "diet ~ 1", "f_2": "diet ~ fiber2", "lambda": "sick ~ zeta", "c0": "sick ~ 1"} | {
     "psi": "zeta ~~ zeta"
 }
-TRUE_EXPOSURE = """
-fibre =~ 1*fiber1 + 1*fiber2
+MEASUREMENT = "fibre =~ 1*fiber1 + 1*fiber2"
+EXPOSURE_MODEL = """
 fiber1 ~ 0
 fibre ~ 1 + age * bus
 fiber1 ~~ label(sigma2)*fiber1; fiber2 ~~ label(sigma2)*fiber2
 """
+TRUE_EXPOSURE = MEASUREMENT + EXPOSURE_MODEL
 ON_EXPOSURE = of_exposure("fibre") | {
     "f0": "fibre ~ 1",
     "f_2": "fiber2 ~ 1",
@@ -224,6 +225,13 @@ MEASUREMENT_ERROR = [
         LOGISTIC + TRUE_EXPOSURE + "sick ~ fibre",
         prepare=diet_wide,
         way="wide",
+        names=ON_EXPOSURE | {"c0": "sick ~ 1"},
+    ),
+    Form(
+        "diet_me_eta",
+        LOGISTIC + "sick ~ " + MEASUREMENT + EXPOSURE_MODEL,
+        prepare=diet_wide,
+        way="inline",
         names=ON_EXPOSURE | {"c0": "sick ~ 1"},
     ),
     Form(
@@ -382,6 +390,10 @@ RANKING = Form(
     | {f"platform{name}": f"ranking(ch, chid) ~ platform[T.{name}]" for name in PLATFORMS[1:]}
     | {"sd_PC": "sd(PC | chid)"},
     target=("exact",),
+    scores={"eb_PC": "PC", "sd_PC": "sd_PC"},
+    level="chid",
+    effects=True,
+    place=("eb_first5",),
 )
 
 FORMS = [

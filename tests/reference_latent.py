@@ -40,12 +40,14 @@ class Form:
     target : tuple of str
         Where estimates and standard errors stand in the file.
     scores : mapping of str to str
-        Name in the rows of ``scores_first5`` to the column of `Result.latent`: means of latent variables
-        given the responses, and their standard deviations (``sd_...``).
+        Name in the rows of `place` to the column of `Result.latent` or `Result.ranef`: means of latent
+        variables given the responses, and their standard deviations (``sd_...``).
     level : str
         Of the latent variables of `scores`.
-    place : str
-        Of the rows inside ``scores_first5``, empty where it is a list.
+    effects : bool
+        Whether `scores` are random effects without a name of their own.
+    place : tuple of str
+        Where the file has the scores of the first units.
     """
 
     case: str
@@ -59,7 +61,8 @@ class Form:
     target: tuple[str, ...] = ("results", "brute")
     scores: Mapping[str, str] = field(default_factory=dict)
     level: str = "row"
-    place: str = ""
+    effects: bool = False
+    place: tuple[str, ...] = ("scores_first5",)
 
     @property
     def id(self) -> str:
@@ -78,8 +81,10 @@ class Form:
 
     def scored(self) -> list[Numbers]:
         """Return the scores of the first units in the case."""
-        rows = expected(self)["scores_first5"]
-        return rows[self.place] if self.place else rows
+        rows = expected(self)
+        for key in self.place:
+            rows = rows[key]
+        return rows
 
 
 def expected(form: Form) -> dict:

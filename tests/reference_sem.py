@@ -220,7 +220,7 @@ def two_level(case, more, derive):
     clusters = {
         "scores": {"fb": "fb", "sd_fb": "sd_fb"},
         "level": "cluster",
-        "place": "level2_first_clusters",
+        "place": ("scores_first5", "level2_first_clusters"),
     }
     return [
         form(SAME_LOADINGS + more, way="labels", names=named, derive=derive, **clusters),

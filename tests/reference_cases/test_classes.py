@@ -12,15 +12,18 @@ from reference_classes import (
     COINCIDENT,
     DISTINCT,
     ELECTION,
+    SHORT,
     ClassCase,
     MassPoints,
     estimated_probabilities,
     expected_points,
+    fitted_as_classes,
     fitted_automatically,
     fitted_classes,
     fitted_points,
     item_probabilities,
     logits,
+    membership_by_party,
     mixture,
     order,
     points_of,
@@ -76,8 +79,7 @@ def test_standard_errors_of_classes():
 def test_membership_in_classes_by_party():
     (case,) = (case for case in CLASS_CASES if case.case == ELECTION)
     found = fitted_classes(case)
-    # intercept and slope of poLCA's classes, the first its reference
-    theirs = np.vstack(([0.0, 0.0], np.reshape(solution(case)["coeff"], (2, 2))))[order(case)]
+    theirs = membership_by_party(case)[order(case)]
     for c, row in enumerate(theirs[:-1] - theirs[-1], start=1):
         for term, value in zip(("1", "party"), row, strict=True):
             name = f"c[{c}] ~ {term}"
@@ -87,7 +89,7 @@ def test_membership_in_classes_by_party():
 # ------------------------------------------------ mass points
 
 
-@pytest.mark.parametrize("case", cases([*DISTINCT, *COINCIDENT]))
+@pytest.mark.parametrize("case", cases([*DISTINCT, *COINCIDENT, SHORT]))
 def test_log_likelihood_of_mass_points(case):
     assert fitted_points(case).llf == pytest.approx(mixture(case)["loglik"], rel=1e-6)
 
@@ -100,7 +102,7 @@ def test_locations_and_masses(case):
         assert abs(estimates[name] - value) < 1e-3 * errors[name], name
 
 
-# the information of the cubic in rainfall is singular to the precision of the case
+# the case has no errors of the cubic in rainfall, whose information is singular to its precision
 @pytest.mark.parametrize("case", cases(DISTINCT, lambda case: case.case != "rainfall_npml"))
 def test_standard_errors_of_mass_points(case):
     found = fitted_points(case)
@@ -120,3 +122,14 @@ def test_posterior_mass_points(case):
 @pytest.mark.parametrize("case", cases([MassPoints("fabric_npml", 2), MassPoints("rainfall_npml", 3)]))
 def test_points_are_added_until_none_improves(case):
     assert fitted_automatically(case.case).llf == pytest.approx(mixture(case)["loglik"], rel=1e-6)
+
+
+def test_mass_points_are_a_latent_class():
+    case = MassPoints("irlsuicide_npml", 3)
+    found = fitted_as_classes(case)
+    known = mixture(case)
+    assert found.llf == pytest.approx(known["loglik"], rel=1e-6)
+    # classes are ordered by their sizes, mass points by their locations
+    for c, place in enumerate(np.argsort(known["masses"]), start=1):
+        location, error = known["mass_points"][place], known["mass_points_se"][place]
+        assert abs(found.params[f"death ~ c[{c}]"] - location) < 1e-3 * error, c

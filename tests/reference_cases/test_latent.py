@@ -13,8 +13,9 @@ from reference_irt import FORMS as ITEM_RESPONSE
 from reference_joint import FORMS as JOINT
 from reference_latent import expected, fitted
 from reference_sem import FORMS as SEM
+from reference_verbagg import FORMS as VERBAL_AGGRESSION
 
-FORMS = [*ITEM_RESPONSE, *SEM, *JOINT, *CLASSES]
+FORMS = [*ITEM_RESPONSE, *VERBAL_AGGRESSION, *SEM, *JOINT, *CLASSES]
 SINGLE_LEVEL = ("cfa", "sem")
 
 
@@ -72,7 +73,8 @@ def test_robust_standard_errors(form):
 
 @pytest.mark.parametrize("form", forms(lambda form: bool(form.scores)))
 def test_scores(form):
-    frame = fitted(form).latent()[form.level]
+    found = fitted(form)
+    frame = (found.ranef() if form.effects else found.latent())[form.level]
     rows = form.scored()
     for theirs, column in form.scores.items():
         known = np.array([row[theirs] for row in rows])
