@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from glamm.errors import Problem
 from glamm.grammar.ast import (
@@ -62,12 +62,12 @@ def walk(expr: Expr) -> Iterator[Expr]:
         stack += [part for part in reversed(inside) if not isinstance(node, Call) or isinstance(part, Random)]
 
 
-def addends(expr: Expr) -> Iterator[Expr]:
+def addends(expr: Expr, operators: Collection[str] = ("+",)) -> Iterator[Expr]:
     """Yield the parts of a sum, not looking into products."""
     stack = [expr]
     while stack:
         node = stack.pop()
-        if isinstance(node, Binary) and node.operator in ("+", "-"):
+        if isinstance(node, Binary) and node.operator in operators:
             stack += [node.right, node.left]
         else:
             yield node

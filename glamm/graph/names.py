@@ -53,7 +53,7 @@ def measurements_of(tree: Model) -> list[Measurement]:
 
 
 def _specials(terms: Expr) -> list[Call]:
-    return [part for part in addends(terms) if isinstance(part, Call) and is_special(part)]
+    return [part for part in addends(terms, ("+", "-")) if isinstance(part, Call) and is_special(part)]
 
 
 class _Uses:

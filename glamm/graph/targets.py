@@ -26,7 +26,7 @@ def variable_name(expr: Expr) -> str:
 def add_response(drafts: Drafts, variable: Expr, indicator: bool = False) -> ResponseDraft:
     """Record a response; `indicator` where only ``=~`` names it."""
     name = variable_name(variable)
-    form, factors = "", (variable,)
+    form, factors = "", tuple[Expr, ...]((variable,))
     if isinstance(variable, Call) and variable.function in (*FORMS, *SETS):
         form, factors = variable.function, variable.args
         if variable.keywords:
@@ -103,6 +103,7 @@ class Targets:
         for expr in indicators:
             if drafts.variable(variable_name(expr)) is None and not symbols.unobserved(variable_name(expr)):
                 add_response(drafts, expr, indicator=True)
+        drafts.measured = frozenset(variable_name(expr) for expr in indicators)
         self._named_elsewhere()
         self._check_columns()
 
@@ -210,7 +211,7 @@ class Targets:
             what = "a class variable" if isinstance(owner, ClassDraft) else "a latent variable"
             can = f"regress {owner.name} ~ ..."
             drafts.problem(
-                f"{what} has no parameter {variable.function!r}: {owner.name!r} is one",
+                f"{owner.name!r} is {what} and has no parameter {variable.function!r}",
                 target.span,
                 can if isinstance(owner, ClassDraft) else f"{can} or sd({owner.name}) ~ ...",
             )
