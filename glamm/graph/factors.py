@@ -79,7 +79,10 @@ def _is_constant(name: Name) -> bool:
 
 
 def names_in(expr: Expr) -> Iterator[tuple[str, Expr]]:
-    """Yield each column name in `expr` with its node; ``lag(x)`` looks at another row and is skipped."""
+    """Yield each column name in `expr` with its node.
+
+    ``lag(x)`` looks at another row and ``label(b)`` names a coefficient: both are skipped.
+    """
     stack = [expr]
     while stack:
         node = stack.pop()
@@ -95,7 +98,7 @@ def names_in(expr: Expr) -> Iterator[tuple[str, Expr]]:
             case Inline(measurement=measurement):
                 for target in measurement.latents:
                     stack.append(target.variable)
-            case Call(function="lag"):
+            case Call(function="lag" | "label"):
                 continue
         stack += reversed(_children(node))
 
@@ -110,7 +113,7 @@ def used_names(terms: Expr) -> Iterator[str]:
                 yield from (name for name, _ in names_in(node))
             case Random(terms=inner):
                 stack.append(inner)
-            case Call(function="mi" | "lag"):
+            case Call(function="mi" | "lag" | "label"):
                 continue
             case _:
                 stack += reversed(_children(node))
