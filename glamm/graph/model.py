@@ -6,7 +6,7 @@ level has and what categories a response takes are decided when the graph meets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from glamm.errors import Span
 from glamm.grammar import unparse
@@ -401,6 +401,7 @@ class ModelGraph:
             lines += self._regressions(response.name, response.predictors)
         for latent in self.latents:
             lines.append(_at_level(latent.name, latent.level) + f": {latent.distribution}")
+            lines += self._loadings(latent.name)
             lines += self._regressions(latent.name, latent.predictors)
         for variable in self.classes:
             what = "mass points" if variable.points else "classes"
@@ -415,11 +416,21 @@ class ModelGraph:
             lines.append(f"{definition.name} := {unparse(definition.expression)}")
         return "\n".join(lines)
 
+    def _loadings(self, name: str) -> list[str]:
+        found = [
+            _modified(term.modifier, ":".join((owner.name, *term.factors)))
+            for owner in (*self.responses, *self.latents)
+            for term in owner.predictors[0].terms
+            if term.measures == name
+        ]
+        return [f"  {name} =~ {' + '.join(found)}"] if found else []
+
     def _regressions(self, name: str, predictors: tuple[AuxiliaryModel, ...]) -> list[str]:
         lines = []
         for model in predictors:
             written = name if model.parameter == "mu" else f"{model.parameter}({name})"
-            lines.append(f"  {written} ~ {model}")
+            regressors = tuple(term for term in model.terms if not term.measures)
+            lines.append(f"  {written} ~ {replace(model, terms=regressors)}")
         for block in self.blocks:
             own = [parameter for owner, parameter in block.members if owner == name]
             inside = "" if own == ["mu"] else f" in {', '.join(own)}"
