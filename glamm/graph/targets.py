@@ -91,14 +91,14 @@ class Targets:
             if id(target) in self.bare:
                 continue
             match target.variable:
-                case Call(function=function) if function not in FORMS and "." not in function:
+                case Call(function=function) if function not in (*FORMS, *SETS) and "." not in function:
                     calls.append(target)
                 case _:
                     self._variable(target)
         for target in calls:
             call = target.variable
             assert isinstance(call, Call)
-            if call.function in SETS or (self._owner(call) is None and call.function in TRANSFORMS):
+            if self._owner(call) is None and call.function in TRANSFORMS:
                 self._variable(target)
         for expr in indicators:
             if drafts.variable(variable_name(expr)) is None and not symbols.unobserved(variable_name(expr)):

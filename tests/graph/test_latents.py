@@ -13,7 +13,11 @@ LOADINGS = [
     ("f =~ 1*i1 + i2", "f", ["1*i1", "i2"]),
     ("f =~ NA*i1 + 1*i2", "f", ["NA*i1", "1*i2"]),
     ("f =~ start(2)*i1 + i2", "f", ["start(2)*i1", "i2"]),
-    ("f =~ a*i1 + label(b)*i2 + start(0.5)*a*i3", "f", ["label(a)*i1", "label(b)*i2", "label(a)*start(0.5)*i3"]),
+    (
+        "f =~ a*i1 + label(b)*i2 + start(0.5)*a*i3",
+        "f",
+        ["label(a)*i1", "label(b)*i2", "label(a)*start(0.5)*i3"],
+    ),
     ("f =~ -1*i1 + -0.5*i2", "f", ["-1*i1", "-0.5*i2"]),
     ("f =~ i1:g + i2", "f", ["i1:g!", "i2"]),
     ("y ~ 0 + item; f | id =~ y:item", "f", ["y:item!"]),
@@ -213,8 +217,14 @@ COVARIANCES = [
     (f"{THREE}; c ~ a + b", ["(a ~~ a)", "(b ~~ b)", "(c ~~ c)", "(a ~~ b)"]),
     (f"{THREE}; b + c ~ a", ["(a ~~ a)", "(b ~~ b)", "(c ~~ c)", "(b ~~ c)"]),
     (f"{THREE}; a + b ~ x; y ~ b", ["(a ~~ a)", "(b ~~ b)", "(c ~~ c)"]),
-    (f"{THREE}; a ~~ 0*b + 0*c; b ~~ 0*c", ["a ~~ 0*b", "a ~~ 0*c", "b ~~ 0*c", "(a ~~ a)", "(b ~~ b)", "(c ~~ c)"]),
-    (f"{THREE}; a + b ~~ start(0.2)*c; b ~~ 0*a", ["a ~~ start(0.2)*c", "b ~~ start(0.2)*c", "b ~~ 0*a", "(a ~~ a)", "(b ~~ b)", "(c ~~ c)"]),
+    (
+        f"{THREE}; a ~~ 0*b + 0*c; b ~~ 0*c",
+        ["a ~~ 0*b", "a ~~ 0*c", "b ~~ 0*c", "(a ~~ a)", "(b ~~ b)", "(c ~~ c)"],
+    ),
+    (
+        f"{THREE}; a + b ~~ start(0.2)*c; b ~~ 0*a",
+        ["a ~~ start(0.2)*c", "b ~~ start(0.2)*c", "b ~~ 0*a", "(a ~~ a)", "(b ~~ b)", "(c ~~ c)"],
+    ),
     ("a =~ i1; b | id =~ i2", ["(a ~~ a)", "(b ~~ b)"]),
     ("a =~ i1; b =~ i2; a ~~ 0*a", ["a ~~ 0*a", "(b ~~ b)"]),
     ("a =~ i1; b =~ i2; a ~~ v*a; b ~~ v*b", ["a ~~ label(v)*a", "b ~~ label(v)*b", "(a ~~ b)"]),
@@ -224,7 +234,7 @@ COVARIANCES = [
     ("f =~ i1 + i2; i1 ~~ i2; i1 ~~ 0.5*i1", ["i1 ~~ i2", "i1 ~~ 0.5*i1", "(f ~~ f)"]),
     ("y1 + y2 ~ x; y1 ~~ y2", ["y1 ~~ y2"]),
     ("y ~ x + (1 | g); f =~ i1", ["(f ~~ f)"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), COVARIANCES)
