@@ -165,7 +165,7 @@ def _graph(
         for draft in sorted(drafts.classes.values(), key=lambda draft: place[draft.name])
     )
     levels = tuple(drafts.levels.values())
-    if any(variable.level == ROW for variable in (*latents, *classes)):
+    if ROW in [latent.level for latent in latents] + [variable.level for variable in classes]:
         levels += (Level(ROW, GroupFactor(())),)
     responses = tuple(
         Response(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glamm.graph.covariances import predicting
-from glamm.graph.drafts import ClassDraft, Draft, Drafts, LatentDraft, ResponseDraft
+from glamm.graph.drafts import Draft, Drafts, LatentDraft, ResponseDraft
 from glamm.graph.order import find_cycle, ordered
 
 __all__ = ["check_levels", "check_used", "dependency_order"]
@@ -25,10 +25,12 @@ def _predictors(drafts: Drafts, draft: Draft) -> list[Draft]:
     for name in _names(drafts, draft):
         if name in drafts.missing:
             found.append(drafts.responses[drafts.missing[name].response])
-        elif name in drafts.latents or name in drafts.classes or name in drafts.responses:
-            other = drafts.variable(name)
-            assert other is not None
-            found.append(other)
+        elif name in drafts.latents:
+            found.append(drafts.latents[name])
+        elif name in drafts.classes:
+            found.append(drafts.classes[name])
+        else:
+            found += [other for other in drafts.responses.values() if name in other.columns]
     return found
 
 
@@ -47,21 +49,37 @@ def check_levels(drafts: Drafts) -> None:
                     draft.predictors["mu"].span if "mu" in draft.predictors else draft.span,
                     f"regress {other.name} on {draft.name}, or give {other.name} a higher level",
                 )
+    for block in drafts.blocks:
+        for name, parameter in block.members:
+            owner: Draft = drafts.latents.get(name) or drafts.classes.get(name) or drafts.responses[name]
+            same = isinstance(owner, LatentDraft) and parameter == "mu" and block.intercept
+            if drafts.is_below(block.level, owner.level):
+                drafts.problem(
+                    f"({block.name}) varies inside the clusters of {name!r}, which lives at the level "
+                    f"{owner.level!r}",
+                    block.span,
+                )
+            elif same and block.level == owner.level:
+                drafts.problem(
+                    f"({block.name}) is the disturbance that {name!r} has at its level already",
+                    block.span,
+                    "random effects of a latent variable belong to higher levels",
+                )
 
 
 def check_used(drafts: Drafts) -> None:
     """Report latent variables and classes that nothing in the data could tell anything about."""
     predicts = predicting(drafts)
     symbols = drafts.symbols
-    for draft in drafts.latents.values():
-        if draft.indicators or draft.name in predicts:
+    for latent in drafts.latents.values():
+        if latent.indicators or latent.name in predicts or latent.name in (symbols.columns or ()):
             continue
-        if draft.name in symbols.undeclared:
-            message = f"no column {draft.name!r}"
+        if latent.name in symbols.undeclared:
+            message = f"no column {latent.name!r}"
         else:
-            message = f"the latent variable {draft.name!r} has no indicators and predicts nothing"
+            message = f"the latent variable {latent.name!r} has no indicators and predicts nothing"
         drafts.problem(
-            message, draft.span, symbols.nearest(draft.name) or f"measure it: {draft.name} =~ i1 + i2"
+            message, latent.span, symbols.nearest(latent.name) or f"measure it: {latent.name} =~ i1 + i2"
         )
     used = {name for draft in drafts.variables() for name in _names(drafts, draft)}
     for draft in drafts.classes.values():
@@ -75,18 +93,16 @@ def check_used(drafts: Drafts) -> None:
 
 def dependency_order(drafts: Drafts) -> list[str]:
     """Return the names of all variables, each after those it depends on; a cycle is reported."""
+    variables: dict[str, Draft] = {**drafts.latents, **drafts.classes, **drafts.responses}
     depends = {
-        draft.name: [other.name for other in _predictors(drafts, draft)] for draft in drafts.variables()
+        name: [other.name for other in _predictors(drafts, draft)] for name, draft in variables.items()
     }
     cycle = find_cycle(depends)
-    if not cycle:
-        return ordered(depends)
-    draft = drafts.variable(cycle[0])
-    assert draft is not None
-    if len(set(cycle)) > 1 or isinstance(draft, ClassDraft | LatentDraft):
+    # What stands in its own predictor has been reported there.
+    if len(set(cycle)) > 1:
         drafts.problem(
             f"the model goes round in a circle: {' -> '.join(cycle)} (each depends on the next)",
-            draft.predictors["mu"].span,
+            variables[cycle[0]].predictors["mu"].span,
             "leave out one of these regressions",
         )
-    return []
+    return [] if cycle else ordered(depends)

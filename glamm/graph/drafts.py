@@ -77,6 +77,8 @@ class Drafts:
     blocks: list[RandomBlock] = field(default_factory=list)
     covariances: list[CovarianceSpec] = field(default_factory=list)
     missing: dict[str, MissingCovariate] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()
+    """Names on the right of ``=~``."""
 
     def problem(self, message: str, span: Span | None, hint: str = "") -> None:
         """Add a mistake."""
@@ -101,7 +103,9 @@ class Drafts:
 
     def level(self, columns: tuple[str, ...], span: Span) -> Level:
         """Return the level whose clusters `columns` tell apart."""
-        level = Level(":".join(columns), GroupFactor(columns, span))
+        name = ":".join(columns)
+        # A column may be called like the level of the rows.
+        level = Level(f"`{name}`" if name == ROW else name, GroupFactor(columns, span))
         return self.levels.setdefault(frozenset(columns), level)
 
     def level_columns(self, name: str) -> frozenset[str] | None:

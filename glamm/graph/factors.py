@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from glamm.errors import Problem
 from glamm.grammar.ast import (
@@ -62,12 +62,12 @@ def walk(expr: Expr) -> Iterator[Expr]:
         stack += [part for part in reversed(inside) if not isinstance(node, Call) or isinstance(part, Random)]
 
 
-def addends(expr: Expr) -> Iterator[Expr]:
+def addends(expr: Expr, operators: Collection[str] = ("+",)) -> Iterator[Expr]:
     """Yield the parts of a sum, not looking into products."""
     stack = [expr]
     while stack:
         node = stack.pop()
-        if isinstance(node, Binary) and node.operator in ("+", "-"):
+        if isinstance(node, Binary) and node.operator in operators:
             stack += [node.right, node.left]
         else:
             yield node
@@ -79,7 +79,10 @@ def _is_constant(name: Name) -> bool:
 
 
 def names_in(expr: Expr) -> Iterator[tuple[str, Expr]]:
-    """Yield each column name in `expr` with its node; ``lag(x)`` looks at another row and is skipped."""
+    """Yield each column name in `expr` with its node.
+
+    ``lag(x)`` looks at another row and ``label(b)`` names a coefficient: both are skipped.
+    """
     stack = [expr]
     while stack:
         node = stack.pop()
@@ -95,7 +98,7 @@ def names_in(expr: Expr) -> Iterator[tuple[str, Expr]]:
             case Inline(measurement=measurement):
                 for target in measurement.latents:
                     stack.append(target.variable)
-            case Call(function="lag"):
+            case Call(function="lag" | "label"):
                 continue
         stack += reversed(_children(node))
 
@@ -110,7 +113,7 @@ def used_names(terms: Expr) -> Iterator[str]:
                 yield from (name for name, _ in names_in(node))
             case Random(terms=inner):
                 stack.append(inner)
-            case Call(function="mi" | "lag"):
+            case Call(function="mi" | "lag" | "label"):
                 continue
             case _:
                 stack += reversed(_children(node))

@@ -65,7 +65,7 @@ def _loadings(drafts: Drafts, owner: LatentDraft, measurement: Measurement, scal
         measured = _measured(drafts, owner, variable)
         if measured is None:
             continue
-        factors = tuple(_column(drafts, factor) for factor in _product(rest)[1:])
+        factors = tuple(text for factor in _product(rest)[1:] for text in _column(drafts, factor))
         # The first loading sets the scale, unless the text says something else about it.
         marker = position == 0 and not owner.indicators and modifier is None and not scaled
         term = Term(factors, piece.span, (owner.name,), modifier, owner.name, marker)
@@ -95,7 +95,8 @@ def _measured(drafts: Drafts, owner: Draft, variable: Expr) -> Draft | None:
     return found
 
 
-def _column(drafts: Drafts, expr: Expr) -> str:
+def _column(drafts: Drafts, expr: Expr) -> tuple[str, ...]:
+    """Return the factor that a loading varies with, none where it is a mistake."""
     if isinstance(expr, Name) and expr.name in drafts.symbols.latents:
         drafts.problem(
             f"a loading varies with columns, and {expr.name!r} is a latent variable",
@@ -103,10 +104,10 @@ def _column(drafts: Drafts, expr: Expr) -> str:
             f"a product of latent variables stands in a regression: y ~ eta:{expr.name}",
         )
     elif isinstance(expr, (Name, Call, Python, Index)):
-        return drafts.expander.factor(expr)
+        return (drafts.expander.factor(expr),)
     else:
         drafts.problem("a loading varies with columns or functions of them", expr.span, "eta =~ y:item")
-    return "1"
+    return ()
 
 
 def _load(drafts: Drafts, measured: Draft, term: Term) -> None:

@@ -6,9 +6,10 @@ level has and what categories a response takes are decided when the graph meets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from glamm.errors import Span
+from glamm.grammar import unparse
 from glamm.grammar.ast import Expr
 
 __all__ = [
@@ -55,6 +56,13 @@ class Modifier:
     label: str = ""
     start: float | None = None
     free: bool = False
+
+    def __str__(self) -> str:
+        parts = ["NA*"] if self.free else []
+        parts += [] if self.fixed is None else [f"{self.fixed:g}*"]
+        parts += [f"label({self.label})*"] if self.label else []
+        parts += [] if self.start is None else [f"start({self.start:g})*"]
+        return "".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +188,9 @@ class AuxiliaryModel:
         return tuple(term for term in self.terms if term.latents)
 
     def __str__(self) -> str:
-        intercept = {True: ["1"], False: ["0"], None: []}[self.intercept]
-        parts = intercept + [str(term) for term in self.terms] + [f"offset({o})" for o in self.offsets]
+        intercept = {True: [_modified(self.modifier, "1")], False: ["0"], None: []}[self.intercept]
+        parts = intercept + [_modified(term.modifier, str(term)) for term in self.terms]
+        parts += [f"offset({o})" for o in self.offsets]
         return " + ".join(parts) if parts else "1"
 
 
@@ -388,12 +397,52 @@ class ModelGraph:
                 line += f" > {level.name}" if nested else f", {level.name}"
             lines.append(line)
         for response in self.responses:
-            lines.append(f"{response.name}: {response.family}")
-            for model in response.predictors:
-                written = response.name if model.parameter == "mu" else f"{model.parameter}({response.name})"
-                lines.append(f"  {written} ~ {model}")
-            for block in self.blocks:
-                own = [parameter for name, parameter in block.members if name == response.name]
-                inside = "" if own == ["mu"] else f" in {', '.join(own)}"
-                lines += [f"  ({block.name}){inside}"] if own else []
+            lines.append(_at_level(response.name, response.level) + f": {response.family}")
+            lines += self._regressions(response.name, response.predictors)
+        for latent in self.latents:
+            lines.append(_at_level(latent.name, latent.level) + f": {latent.distribution}")
+            lines += self._loadings(latent.name)
+            lines += self._regressions(latent.name, latent.predictors)
+        for variable in self.classes:
+            what = "mass points" if variable.points else "classes"
+            number = str(len(variable.labels)) if variable.labels else "any number of"
+            lines.append(_at_level(variable.name, variable.level) + f": {number} {what}")
+            lines += self._regressions(variable.name, (variable.membership,))
+        for spec in self.covariances:
+            lines.append(f"{spec.left} ~~ {_modified(spec.modifier, spec.right)}")
+        for constraint in self.constraints:
+            lines.append(f"{unparse(constraint.left)} {constraint.operator} {unparse(constraint.right)}")
+        for definition in self.definitions:
+            lines.append(f"{definition.name} := {unparse(definition.expression)}")
         return "\n".join(lines)
+
+    def _loadings(self, name: str) -> list[str]:
+        found = [
+            _modified(term.modifier, ":".join((owner.name, *term.factors)))
+            for owner in (*self.responses, *self.latents)
+            for term in owner.predictors[0].terms
+            if term.measures == name
+        ]
+        return [f"  {name} =~ {' + '.join(found)}"] if found else []
+
+    def _regressions(self, name: str, predictors: tuple[AuxiliaryModel, ...]) -> list[str]:
+        lines = []
+        for model in predictors:
+            written = name if model.parameter == "mu" else f"{model.parameter}({name})"
+            regressors = tuple(term for term in model.terms if not term.measures)
+            lines.append(f"  {written} ~ {replace(model, terms=regressors)}")
+        for block in self.blocks:
+            own = [parameter for owner, parameter in block.members if owner == name]
+            inside = "" if own == ["mu"] else f" in {', '.join(own)}"
+            what = f"({block.name})" if block.distribution is None else f"({block.name}) {block.distribution}"
+            lines += [f"  {what}{inside}"] if own else []
+        return lines
+
+
+def _at_level(name: str, level: str) -> str:
+    return name if level == ROW else f"{name} | {level}"
+
+
+def _modified(modifier: Modifier | None, text: str) -> str:
+    """Return a coefficient's term with its modifier before it, as the model writes it."""
+    return text if modifier is None else f"{modifier}{text}"

@@ -76,9 +76,7 @@ def merged(one: Modifier, two: Modifier, expr: Expr, problems: list[Problem]) ->
     )
     if both.fixed is not None and (both.free or both.start is not None):
         other = "NA" if both.free else "a start value"
-        problems.append(
-            Problem(f"a number holds this coefficient fixed, {other} asks for it free", expr.span)
-        )
+        problems.append(Problem(f"a number holds this coefficient, {other} asks for it free", expr.span))
     return both
 
 

@@ -25,6 +25,7 @@ from glamm.grammar.ast import (
 )
 from glamm.graph.classes import class_labels
 from glamm.graph.factors import addends, names_in, used_names, walk
+from glamm.graph.modifiers import split_modifier
 from glamm.graph.symbols import Symbols
 from glamm.graph.terms import is_special
 
@@ -53,7 +54,7 @@ def measurements_of(tree: Model) -> list[Measurement]:
 
 
 def _specials(terms: Expr) -> list[Call]:
-    return [part for part in addends(terms) if isinstance(part, Call) and is_special(part)]
+    return [part for part in addends(terms, ("+", "-")) if isinstance(part, Call) and is_special(part)]
 
 
 class _Uses:
@@ -79,8 +80,9 @@ class _Uses:
                 case Regression():
                     self._regression(statement)
                 case Covariance(left=left, right=right):
-                    for name, node in (*names_in(left), *names_in(right)):
-                        covarying.setdefault(name, node.span)
+                    for side in (*addends(left), *addends(right)):
+                        for name, node in names_in(split_modifier(side, [])[1]):
+                            covarying.setdefault(name, node.span)
                 case FamilyOf(responses=responses):
                     self.families |= {response.name for response in responses if isinstance(response, Name)}
         self.covarying = covarying

@@ -95,6 +95,7 @@ def _mass_points(
     name = add_points(drafts, name, level.name, labels, written, members[0])
     for draft, parameter in members:
         model = draft.predictors[parameter]
+        _points_twice(drafts, model, inner, level, written)
         slopes = {frozenset(term.factors) for term in inner.terms}
         kept = tuple(t for t in model.terms if t.latents or frozenset(t.factors) not in slopes)
         points = tuple(Term((quoted(name), *term.factors), term.span) for term in inner.terms)
@@ -102,6 +103,23 @@ def _mass_points(
         draft.predictors[parameter] = replace(
             model, terms=location + kept + points, intercept=False if location else model.intercept
         )
+
+
+def _points_twice(
+    drafts: Drafts, model: AuxiliaryModel, inner: Expansion, level: Level, written: Call
+) -> None:
+    """Report effects that a predictor has from other mass points of the level."""
+    others = {
+        quoted(name) for name, found in drafts.classes.items() if found.points and found.level == level.name
+    }
+    effects = {frozenset(term.factors) for term in inner.terms}
+    effects |= {frozenset[str]()} if inner.intercept is not False else set()
+    for term in model.terms:
+        rest = tuple(factor for factor in term.factors if factor not in others)
+        if len(rest) < len(term.factors) and frozenset(rest) in effects:
+            drafts.problem(
+                f"the random effect ({Term(rest)} | {level.name}) stands in the model twice", written.span
+            )
 
 
 def _group_expr(level: Level) -> Expr:

@@ -75,7 +75,9 @@ def _check_names(drafts: Drafts, terms: Expr) -> None:
 def _check_member(
     drafts: Drafts, draft: Draft, parameter: str, statement: Regression, expansion: Expansion
 ) -> None:
-    empty = expansion.intercept is False and not (expansion.terms or expansion.offsets or expansion.randoms)
+    empty = expansion.intercept is False and not (
+        expansion.terms or expansion.offsets or expansion.randoms or draft.name in drafts.measured
+    )
     response = isinstance(draft, ResponseDraft)
     written = draft.name if parameter == "mu" else f"{parameter}({draft.name})"
     if empty and response and (parameter == "mu" or parameter in CATEGORICAL):

@@ -26,7 +26,7 @@ def variable_name(expr: Expr) -> str:
 def add_response(drafts: Drafts, variable: Expr, indicator: bool = False) -> ResponseDraft:
     """Record a response; `indicator` where only ``=~`` names it."""
     name = variable_name(variable)
-    form, factors = "", (variable,)
+    form, factors = "", tuple[Expr, ...]((variable,))
     if isinstance(variable, Call) and variable.function in (*FORMS, *SETS):
         form, factors = variable.function, variable.args
         if variable.keywords:
@@ -91,18 +91,19 @@ class Targets:
             if id(target) in self.bare:
                 continue
             match target.variable:
-                case Call(function=function) if function not in FORMS and "." not in function:
+                case Call(function=function) if function not in (*FORMS, *SETS) and "." not in function:
                     calls.append(target)
                 case _:
                     self._variable(target)
         for target in calls:
             call = target.variable
             assert isinstance(call, Call)
-            if call.function in SETS or (self._owner(call) is None and call.function in TRANSFORMS):
+            if self._owner(call) is None and call.function in TRANSFORMS:
                 self._variable(target)
         for expr in indicators:
             if drafts.variable(variable_name(expr)) is None and not symbols.unobserved(variable_name(expr)):
                 add_response(drafts, expr, indicator=True)
+        drafts.measured = frozenset(variable_name(expr) for expr in indicators)
         self._named_elsewhere()
         self._check_columns()
 
@@ -210,7 +211,7 @@ class Targets:
             what = "a class variable" if isinstance(owner, ClassDraft) else "a latent variable"
             can = f"regress {owner.name} ~ ..."
             drafts.problem(
-                f"{what} has no parameter {variable.function!r}: {owner.name!r} is one",
+                f"{owner.name!r} is {what} and has no parameter {variable.function!r}",
                 target.span,
                 can if isinstance(owner, ClassDraft) else f"{can} or sd({owner.name}) ~ ...",
             )

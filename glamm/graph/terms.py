@@ -282,13 +282,22 @@ class Expander:
             self._problem(f"{expr.function}() takes one {what}", expr, f"{expr.function}({example})")
             return _Sum()
         if expr.function == "offset":
-            return _Sum(offsets=[self.factor(expr.args[0])])
+            return self._offset(expr.args[0])
         name = unparse(expr)
         covariate = expr.args[0].name if isinstance(expr.args[0], Name) else unparse(expr.args[0])
         if covariate in self.symbols.categorical:
             self.names[quoted(name)] = frozenset((name,))
             return self._one(factors=(quoted(name),), expr=expr)
         return self._one(latents=(name,), expr=expr)
+
+    def _offset(self, inside: Expr) -> _Sum:
+        if isinstance(inside, Name) and self.symbols.unobserved(inside.name):
+            self._problem(
+                f"offset({inside.name}): nobody observed {inside.name!r}",
+                inside,
+                f"a coefficient of 1 is written 1*{inside.name}",
+            )
+        return _Sum(offsets=[self.factor(inside)])
 
     # ------------------------------------------------ products
 

@@ -366,30 +366,6 @@ def test_arguments(kind, words, args, options):
 
 
 @pytest.mark.parametrize(
-    ("text", "statement"),
-    [
-        ("eta =~ x + z", "eta =~ x + z"),
-        ("y ~ x + eta =~ z + p", "y ~ x + eta =~ z + p"),
-        ("y ~ x\nx ~~ z", "x ~~ z"),
-        ("y ~ x\nc ~ classes(3)", "c ~ classes(3)"),
-        ("y ~ x\neta ~ npml(4)", "eta ~ npml(4)"),
-        ("y ~ npml(1 | g, k=3)", "y ~ npml(1 | g, k=3)"),
-        ("y ~ student_t(1 | g, df=4)", "y ~ student_t(1 | g, df=4)"),
-        ("y ~ label(a)*x\na == 1", "a == 1"),
-        ("y ~ label(a)*x\na > 0", "a > 0"),
-        ("y ~ label(a)*x\nd := a*a", "d := a*a"),
-        ("y ~ mi(x)", "y ~ mi(x)"),
-        ("y ~ 2*x", "y ~ 2*x"),
-        ("y | g ~ x", "y | g ~ x"),
-        ("choice(b, g) ~ x", "choice(b, g) ~ x"),
-        ("ranking(o, g) ~ x", "ranking(o, g) ~ x"),
-    ],
-)
-def test_statements_that_are_not_supported(text, statement):
-    refuse(FormulaError, [f"`{statement}`", "not supported yet"], text)
-
-
-@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("y", ["no statement", "y ~"]),

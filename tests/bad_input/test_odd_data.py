@@ -179,7 +179,6 @@ def folder(tmp_path_factory):
     [
         (["y ~ xx", "--data", "d.csv"], ["no column 'xx'", "mean 'x'"]),
         (["y ~ (1", "--data", "d.csv"], ["never closed"]),
-        (["eta =~ x", "--data", "d.csv"], ["`eta =~ x`", "not supported"]),
         (["y ~ x", "--data", "d.csv", "--family", "poison"], ["'poison'", "mean 'poisson'"]),
         (["y ~ x", "--data", "d.csv", "--family", "q=poisson"], ["'q'", "responses are y"]),
         (["y ~ x", "--data", "d.csv", "--weights", "ww"], ["no column 'ww'"]),

@@ -220,6 +220,16 @@ atoms = st.sampled_from(
         "(x | g:y)",
         "(0 | g)",
         "npml(1 | g)",
+        "npml(1 + x | g, k=2)",
+        "student_t(x | g, df=5)",
+        "student_t(df=5)",
+        "npml(3)",
+        "classes(2)",
+        "label(b)*x",
+        "b*eta",
+        "2*1",
+        "start(1)*z",
+        "(eta =~ i1 + 2*i2)",
         "lag(y)",
     ]
 )
@@ -240,6 +250,11 @@ sides = st.sampled_from(
         "surv(t, e)",
         "sigma",
         "eta | g",
+        "eta",
+        "c",
+        "c + eta",
+        "sd(eta)",
+        "choice(y, set)",
         "sigma(y)",
         "threshold(y)",
         "sigma(q)",
@@ -251,21 +266,38 @@ sides = st.sampled_from(
 statements = st.one_of(
     st.tuples(sides, sums).map(" ~ ".join),
     st.sampled_from(
-        ["eta =~ i1 + i2", "y ~~ z", "a == 1", "d := a*b", "family(y) = poisson", "family(q) = beta"]
+        [
+            "eta =~ i1 + i2",
+            "eta =~ NA*y:x + b*eta",
+            "xi | g =~ y:item + eta",
+            "c =~ z + y",
+            "eta ~~ 1*eta",
+            "xi + eta ~~ 0*xi + y",
+            "y ~~ z",
+            "b == 1",
+            "d := b*d",
+            "d := b^2",
+            "family(y) = ordinal",
+            "family(q) = beta",
+        ]
     ),
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(statements, min_size=1, max_size=4))
-def test_any_text_that_parses_is_a_graph_or_a_readable_error(written):
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(statements, min_size=1, max_size=4),
+    st.sampled_from([None, ("x", "y", "z", "g", "i1"), ("y",)]),
+    st.booleans(),
+)
+def test_any_text_that_parses_is_a_graph_or_a_readable_error(written, columns, std_lv):
     text = "\n".join(written)
     try:
         tree = parse(text)
     except FormulaError:
         return
     try:
-        found = build(tree, text)
+        found = build(tree, text, columns=columns, std_lv=std_lv)
     except FormulaError as error:
         assert error.problems
         assert all(p.span is None or p.span.slice(text) for p in error.problems)
