@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.checks import all_alone, collinear
 from glamm.compile.coefficients import Coefficients, Column
-from glamm.compile.constraints import constrained_names
+from glamm.compile.constraints import Resolver, constrained_names, derived_parameters
 from glamm.compile.latents import Coordinate, CovarianceStructure, LevelDraft
 from glamm.compile.layout import (
     LatentLayout,
@@ -483,7 +483,9 @@ class Assembly:
         if self._factors is None:
             constrained = constrained_names(self._graph)
             self._factors = tuple(
-                draft.factor(level.level.name, self._coefficients.number, constrained)
+                draft.factor(
+                    level.level.name, self._coefficients.number, constrained, self._coefficients.given
+                )
                 for level, draft in zip(self._tree.levels, self.drafts, strict=True)
             )
         return self._factors
@@ -496,7 +498,25 @@ class Assembly:
             rows += draft.rows(factor.level, position)
         if not factors:
             factors = (LatentFactor("", (), LevelPlan(0, None, None, np.zeros((0, 0), dtype=np.intp))),)
-        return ParameterTable(tuple(rows), factors, len(self._coefficients.start))
+        names = self.resolver(rows, factors).resolve()
+        derived = derived_parameters(self._graph, names)
+        rows += [
+            ParameterRow(spec.name, "derived", terms=(spec.name,), place=(k,))
+            for k, spec in enumerate(derived)
+        ]
+        return ParameterTable(tuple(rows), factors, len(self._coefficients.start), derived)
+
+    def resolver(self, rows: Sequence[ParameterRow], factors: Sequence[LatentFactor]) -> Resolver:
+        """Return what the names in constraints and derived parameters stand for."""
+        labels = dict(self._coefficients.named)
+        for draft in self.drafts:
+            labels = draft.labelled() | labels
+        return Resolver(rows, factors, labels, self._coefficients.held, self._graph.source)
+
+    @property
+    def given(self) -> tuple[tuple[int, float], ...]:
+        """Entries of theta whose starting values the text gives."""
+        return tuple(sorted(self._coefficients.given.items()))
 
     def start(self) -> Array:
         """Return data-free starting values: latent covariance matrices are identities."""

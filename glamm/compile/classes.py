@@ -139,9 +139,7 @@ def _labels(table: Table, variable: ClassVariable) -> tuple[str, ...]:
     return tuple(labels[k] for k in used.tolist())
 
 
-def _known(
-    table: Table, variable: ClassVariable, labels: Sequence[str], level: Level | None
-) -> Index | None:
+def _known(table: Table, variable: ClassVariable, labels: Sequence[str], level: Level | None) -> Index | None:
     """Return the class of each row where it is observed, else -1; None where no row's is."""
     if not variable.known:
         return None

@@ -44,7 +44,12 @@ def _items(models: Iterable[LatentVariable | Response]) -> list[str]:
 
 
 def _refuse_varying(
-    table: Table, expressions: Sequence[str], rows: Index, cluster: Index, level: str, labels: Sequence[object]
+    table: Table,
+    expressions: Sequence[str],
+    rows: Index,
+    cluster: Index,
+    level: str,
+    labels: Sequence[object],
 ) -> None:
     """Raise DataError if a column of the expressions differs within a cluster."""
     for name in dict.fromkeys(name for text in expressions for name in read(text, table).columns):
@@ -87,9 +92,7 @@ def representatives(graph: ModelGraph, table: Table, tree: ClusterTree) -> list[
     return found
 
 
-def once_a_cluster(
-    response: Response, table: Table, tree: ClusterTree, rows: Index, cluster: Index
-) -> Index:
+def once_a_cluster(response: Response, table: Table, tree: ClusterTree, rows: Index, cluster: Index) -> Index:
     """Return positions of the rows that speak for the clusters of a response's level, ascending.
 
     Raises

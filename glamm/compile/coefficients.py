@@ -81,12 +81,18 @@ class Coefficients:
         Position in theta of each label, which says with its first word on what scale it counts.
     given : dict of int to float
         Starting values the text gives, on the linear scale.
+    named : dict of str to str
+        Name of the first parameter that bears each label.
+    held : dict of str to float
+        Values of parameters, and labels, that the text holds.
     """
 
     rows: list[ParameterRow] = field(default_factory=list)
     start: list[float] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
     given: dict[int, float] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    held: dict[str, float] = field(default_factory=dict)
 
     def number(self, label: str, start: float = 0.0) -> int:
         """Return the position of a new parameter, or of the one that bears the label."""
@@ -109,11 +115,16 @@ class Coefficients:
             modifier = column.modifier or Modifier()
             if modifier.fixed is not None:
                 held[k] = modifier.fixed
+                self.held[column.row.name] = modifier.fixed
+                if modifier.label:
+                    self.held[modifier.label] = modifier.fixed
                 continue
             label = f"{column.row.kind if column.row.kind in _OWN_SCALE else 'coefficient'} {modifier.label}"
             place = self.number(label if modifier.label else "", column.start)
             if modifier.start is not None:
                 self.given[place] = modifier.start
+            if modifier.label:
+                self.named.setdefault(modifier.label, column.row.name)
             places[k] = place
             row = column.row
             self.rows.append(

@@ -57,8 +57,10 @@ def pull_factor(level: LevelPlan, theta: Array, adjoint: Array, out: Array) -> N
     for block in level.blocks:
         at = block.coordinates
         own = adjoint[:, at[:, None], at[None, :]]
-        entries = _correlation_adjoint(block, theta, own) if block.correlation else _covariance_adjoint(
-            block, theta, own
+        entries = (
+            _correlation_adjoint(block, theta, own)
+            if block.correlation
+            else _covariance_adjoint(block, theta, own)
         )
         free = np.tril(block.index >= 0)
         np.add.at(out, (slice(None), block.index[free]), entries[:, free])

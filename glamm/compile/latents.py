@@ -52,7 +52,9 @@ class CovarianceStructure:
     names: Mapping[frozenset[str], str]
 
     @classmethod
-    def components(cls, members: Collection[str], specs: Collection[CovarianceSpec]) -> list[CovarianceStructure]:
+    def components(
+        cls, members: Collection[str], specs: Collection[CovarianceSpec]
+    ) -> list[CovarianceStructure]:
         """Return the parts of a level's latent variables that covary with each other."""
         left = list(members)
         entries: dict[tuple[str, str], Modifier] = {}
@@ -84,7 +86,12 @@ class CovarianceStructure:
     def pairs(self) -> list[tuple[int, int]]:
         """Return the positions ``i > j`` of the members that covary."""
         size = len(self.members)
-        return [(i, j) for i in range(size) for j in range(i) if (self.members[i], self.members[j]) in self.entries]
+        return [
+            (i, j)
+            for i in range(size)
+            for j in range(i)
+            if (self.members[i], self.members[j]) in self.entries
+        ]
 
     def kind(self, constrained: Collection[str]) -> str:
         """Return how its parameters enter theta: "cholesky", "correlation" or "covariance".
@@ -132,8 +139,30 @@ class LevelDraft:
         """Return the coordinate of a named latent variable."""
         return next(i for i, c in enumerate(self.coordinates) if c.named and c.name == name)
 
-    def factor(self, level: str, number: Number, constrained: Collection[str]) -> LatentFactor:
-        """Return the Cholesky factor of the level; its parameters are numbered by `number`."""
+    def labelled(self) -> dict[str, str]:
+        """Return the name of a variance or covariance that bears each label."""
+        found: dict[str, str] = {}
+        for structure in self.structures:
+            for (first, second), modifier in structure.entries.items():
+                if modifier.label and modifier.fixed is None:
+                    found.setdefault(modifier.label, structure.name(first, second))
+        return found
+
+    def factor(
+        self, level: str, number: Number, constrained: Collection[str], given: dict[int, float]
+    ) -> LatentFactor:
+        """Return the Cholesky factor of the level.
+
+        Parameters
+        ----------
+        level : str
+        number : callable
+            Numbers its parameters.
+        constrained : collection of str
+            Labels and names that constraints are about.
+        given : dict of int to float
+            Filled with the starting values that the text gives.
+        """
         q = len(self.coordinates)
         index = np.full((q, q), -1, dtype=np.intp)
         held = np.zeros((q, q))
@@ -152,10 +181,12 @@ class LevelDraft:
                         own = structure.variance(structure.members[i])
                         if own.fixed is None:
                             index[row, row] = number(f"sd {own.label}" if own.label else "")
+                            if own.start is not None and len(places) == 1:
+                                given[int(index[row, row])] = float(np.sqrt(own.start))
                         else:
                             held[row, row] = np.sqrt(own.fixed)
                 case kind:
-                    blocks.append(_block(structure, places, kind == "correlation", number))
+                    blocks.append(_block(structure, places, kind == "correlation", number, given))
         plan = LevelPlan(0, None, None, index, held if held.any() else None, tuple(blocks))
         return LatentFactor(level, tuple(c.name for c in self.coordinates), plan)
 
@@ -180,7 +211,9 @@ class LevelDraft:
             rows += self._structure_rows(structure, level, position)
         return rows
 
-    def _structure_rows(self, structure: CovarianceStructure, level: str, position: int) -> list[ParameterRow]:
+    def _structure_rows(
+        self, structure: CovarianceStructure, level: str, position: int
+    ) -> list[ParameterRow]:
         rows = []
         for member in structure.members:
             if structure.variance(member).fixed is None:
@@ -200,7 +233,11 @@ class LevelDraft:
 
 
 def _block(
-    structure: CovarianceStructure, places: list[int], correlation: bool, number: Number
+    structure: CovarianceStructure,
+    places: list[int],
+    correlation: bool,
+    number: Number,
+    given: dict[int, float],
 ) -> CovarianceBlock:
     size = len(places)
     index = np.full((size, size), -1, dtype=np.intp)
@@ -215,6 +252,8 @@ def _block(
             else:
                 label = f"covariance {modifier.label}" if modifier.label else ""
                 index[i, j] = index[j, i] = number(label)
+                if modifier.start is not None and not correlation:
+                    given[int(index[i, j])] = modifier.start
     order = np.argsort(places)
     places_in_order = np.asarray(places, dtype=np.intp)[order]
     across = np.ix_(order, order)

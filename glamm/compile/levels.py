@@ -119,7 +119,9 @@ def sort_clusters(
         first = first[order]
         weight = None
         if level.name in weights:
-            weight = _cluster_weights(table, whole, level, rank[codes], len(first), labels, code, weights[level.name])
+            weight = _cluster_weights(
+                table, whole, level, rank[codes], len(first), labels, code, weights[level.name]
+            )
         group = None
         if own:
             higher = [c for c in here if c not in own]

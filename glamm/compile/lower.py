@@ -27,6 +27,7 @@ Index = NDArray[np.intp]
 
 __all__ = ["lower"]
 
+
 def lower(graph: ModelGraph, table: Table, weights: Any = None) -> Lowered:
     """Return the plan of a model for data, its parameters and everything that results need to know.
 
@@ -87,6 +88,8 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         assembly.start(),
         latents,
         responses[count:],
+        constraints=assembly.resolver(parameters.rows, parameters.factors).constraints(graph),
+        given=assembly.given,
     )
     return Lowered(
         graph,
@@ -270,7 +273,11 @@ def _observe(
         weight = None if weight is None else weight[kept]
     if response.level != ROW:
         once = once_a_cluster(response, table, tree, rows, cluster)
-        rows, cluster, weight = rows[once], np.ascontiguousarray(cluster[once]), below_weight(tree, response, cluster[once])
+        rows, cluster, weight = (
+            rows[once],
+            np.ascontiguousarray(cluster[once]),
+            below_weight(tree, response, cluster[once]),
+        )
     in_order = len(rows) == table.n_rows and bool(np.all(rows[:-1] < rows[1:]))
     chosen = None if in_order else rows
     columns = table.response(response.form, chosen)

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.compile.expressions import gradient, value
 from glamm.compile.factors import fill_factor, pull_factor, store_covariance
 from glamm.compile.plan import LevelPlan
+from glamm.grammar.ast import Expr
 from glamm.protocols import TRANSFORMS
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["LatentFactor", "ParameterRow", "ParameterTable"]
+__all__ = ["Derived", "LatentFactor", "ParameterRow", "ParameterTable"]
 
 # d natural / d linear, as a function of the natural value.
 _SLOPES: Mapping[str, Callable[[float], float]] = {
@@ -44,7 +46,7 @@ class ParameterRow:
         ``"fixed"``: a coefficient on its linear scale; ``"loading"``: one of a measurement; ``"auxiliary"``: a
         parameter reported on its natural scale (``sigma(y)``); ``"residual"``: the variance of a Gaussian
         response; ``"sd"``, ``"cor"``: of random effects; ``"variance"``, ``"covariance"``: of the
-        disturbances of named latent variables.
+        disturbances of named latent variables; ``"derived"``: an expression of others.
     response, predictor, label : str
         Response or latent variable it belongs to, predictor of its family (``"mu"``, ``"sigma"``,
         ``"threshold"``) and the category label of the predictor (``"1|2"``); empty where they do not apply.
@@ -94,6 +96,23 @@ class LatentFactor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Derived:
+    """A parameter that is an expression of others.
+
+    Attributes
+    ----------
+    name : str
+    expression : Expr
+    names : mapping of str to str or float
+        The reported parameter, or the number, that each name in the expression stands for.
+    """
+
+    name: str
+    expression: Expr
+    names: Mapping[str, str | float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ParameterTable:
     """All reported parameters of a model.
 
@@ -108,11 +127,14 @@ class ParameterTable:
         One for each level of the plan.
     n_parameters : int
         Length of theta.
+    derived : tuple of Derived
+        Reported after all others; each uses only those before it.
     """
 
     rows: tuple[ParameterRow, ...]
     factors: tuple[LatentFactor, ...]
     n_parameters: int
+    derived: tuple[Derived, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -157,6 +179,8 @@ class ParameterTable:
                     values[k] = factors[level][i] @ factors[level][i]
                 case "covariance", (level, i, j):
                     values[k] = factors[level][i] @ factors[level][j]
+                case "derived", (which,):
+                    values[k] = self._derive(which, values)
                 case "residual", (place,):
                     values[k] = np.exp(2.0 * theta[place])
                 case "auxiliary", (place,):
@@ -177,10 +201,14 @@ class ParameterTable:
         slopes = [np.zeros((len(self.rows), *factor.shape)) for factor in factors]
         for k, row in enumerate(self.rows):
             match row.kind, row.place:
+                case "derived", _:
+                    continue
                 case "sd", (level, i):
                     slopes[level][k, i] = _slope_sd(factors[level][i], i)
                 case "cor", (level, i, j):
-                    slopes[level][k, i], slopes[level][k, j] = _slope_cor(factors[level][i], factors[level][j])
+                    slopes[level][k, i], slopes[level][k, j] = _slope_cor(
+                        factors[level][i], factors[level][j]
+                    )
                 case "variance", (level, i):
                     slopes[level][k, i] = 2.0 * factors[level][i]
                 case "covariance", (level, i, j):
@@ -195,7 +223,28 @@ class ParameterTable:
         for factor, slope in zip(self.factors, slopes, strict=True):
             if slope.shape[1]:
                 pull_factor(factor.plan, theta, slope, jacobian)
+        if self.derived:
+            self._derive_slopes(self.natural(theta), jacobian)
         return jacobian
+
+    def _lookup(self, which: int, values: Array) -> tuple[Derived, dict[str, float], dict[str, int]]:
+        """Return a derived parameter, the values of the names it uses, and the rows of those."""
+        derived = self.derived[which]
+        place = {row.name: k for k, row in enumerate(self.rows)}
+        rows = {name: place[own] for name, own in derived.names.items() if isinstance(own, str)}
+        lookup = {name: float(own) for name, own in derived.names.items() if not isinstance(own, str)}
+        return derived, lookup | {name: float(values[k]) for name, k in rows.items()}, rows
+
+    def _derive(self, which: int, values: Array) -> float:
+        derived, lookup, _ = self._lookup(which, values)
+        return value(derived.expression, lookup)
+
+    def _derive_slopes(self, values: Array, jacobian: Array) -> None:
+        for k, row in enumerate(self.rows):
+            if row.kind == "derived":
+                derived, lookup, rows = self._lookup(row.place[0], values)
+                partial = gradient(derived.expression, lookup, list(rows))
+                jacobian[k] = partial @ jacobian[list(rows.values())] if rows else 0.0
 
     def theta(self, natural: Array, begin: Array | None = None) -> Array:
         """Return the theta whose reported values are `natural`, shape (P,), Cholesky diagonals >= 0.
@@ -213,25 +262,27 @@ class ParameterTable:
             factors = [factor.fill(theta) for factor in self.factors]
         covariances = [np.nan_to_num(factor @ factor.T) for factor in factors]
         correlations: list[tuple[tuple[int, ...], float]] = []
-        for value, row in zip(natural, self.rows, strict=True):
+        for given, row in zip(natural, self.rows, strict=True):
             match row.kind, row.place:
+                case "derived", _:
+                    continue
                 case "sd", (level, i):
-                    covariances[level][i, i] = value * value
+                    covariances[level][i, i] = given * given
                 case "variance", (level, i):
-                    covariances[level][i, i] = value
+                    covariances[level][i, i] = given
                 case "covariance", (level, i, j):
-                    covariances[level][i, j] = covariances[level][j, i] = value
+                    covariances[level][i, j] = covariances[level][j, i] = given
                 case "cor", _:
-                    correlations.append((row.place, 0.0 if np.isnan(value) else float(value)))
+                    correlations.append((row.place, 0.0 if np.isnan(given) else float(given)))
                 case "residual", (place,):
-                    theta[place] = 0.5 * np.log(value)
+                    theta[place] = 0.5 * np.log(given)
                 case "auxiliary", (place,):
-                    theta[place] = TRANSFORMS[row.scale].forward(value)
+                    theta[place] = TRANSFORMS[row.scale].forward(given)
                 case _, (place,):
-                    theta[place] = value
-        for (level, i, j), value in correlations:
+                    theta[place] = given
+        for (level, i, j), cor in correlations:
             covariance = covariances[level]
-            covariance[i, j] = covariance[j, i] = value * np.sqrt(covariance[i, i] * covariance[j, j])
+            covariance[i, j] = covariance[j, i] = cor * np.sqrt(covariance[i, i] * covariance[j, j])
         for factor, covariance in zip(self.factors, covariances, strict=True):
             if len(covariance):
                 store_covariance(factor.plan, theta, covariance)

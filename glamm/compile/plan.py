@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 __all__ = [
+    "ConstraintPlan",
     "CovarianceBlock",
     "LatentPlan",
     "LevelPlan",
@@ -198,6 +199,37 @@ class ResponsePlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ConstraintPlan:
+    """Linear constraints on some parameters, as people read them.
+
+    Attributes
+    ----------
+    places : tuple of int
+        Entries of theta that are constrained; m of them.
+    kinds : tuple of str
+        How each is read: "identity", "log" (its exponential), "log variance" (that of its double).
+    equalities : ndarray, shape (e, m)
+    value : ndarray, shape (e,)
+        ``equalities @ parameters == value``.
+    names : tuple of str
+        The equalities as the text has them.
+    bounds : ndarray, shape (b, m)
+    lower : ndarray, shape (b,)
+        ``bounds @ parameters >= lower``.
+    bound_names : tuple of str
+    """
+
+    places: tuple[int, ...]
+    kinds: tuple[str, ...]
+    equalities: Array
+    value: Array
+    names: tuple[str, ...]
+    bounds: Array
+    lower: Array
+    bound_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """A whole model.
 
@@ -217,6 +249,9 @@ class Plan:
     ratios : tuple of ResponsePlan
         For each standard coordinate that is not normal: the log of its density relative to the normal's, one
         unit a cluster.
+    constraints : ConstraintPlan or None
+    given : tuple of (int, float)
+        Entries of theta whose starting values the text gives.
     """
 
     levels: tuple[LevelPlan, ...]
@@ -226,6 +261,8 @@ class Plan:
     latents: tuple[LatentPlan, ...] = ()
     memberships: tuple[ResponsePlan, ...] = ()
     ratios: tuple[ResponsePlan, ...] = ()
+    constraints: ConstraintPlan | None = None
+    given: tuple[tuple[int, float], ...] = ()
 
     @property
     def units(self) -> tuple[ResponsePlan, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ from glamm.inference.optimize import Search, climb, newton_step, positive
 from glamm.inference.optimum import Optimum
 from glamm.inference.options import FitOptions
 from glamm.inference.progress import Reporter
+from glamm.inference.restricted import (
+    Reduction,
+    Restricted,
+    expanded,
+    restricted_coordinates,
+    within_constraints,
+)
 from glamm.inference.starts import starting_values
 from glamm.inference.status import Missing, Status
 
@@ -51,12 +59,17 @@ TOLERABLE = 1e-2
 class _Fit:
     """One fit on its way; `search` and `objective` always hold the best point so far."""
 
-    def __init__(self, plan: Plan, options: FitOptions, objective_type: Any) -> None:
+    def __init__(
+        self, plan: Plan, options: FitOptions, objective_type: Any, reduction: Reduction | None = None
+    ) -> None:
         self.plan = plan
+        self.reduction = reduction
         self.options = options
         self.units = sum(response.cluster.shape[0] for response in plan.responses)
         self.ladder = Ladder.of(plan, options.integration)
-        self.factors = tuple(level.factor for level in plan.levels if level.factor.shape[0])
+        self.size = plan.n_parameters if reduction is None else len(reduction.kept)
+        self.latent = any(level.factor.shape[0] for level in plan.levels)
+        self.factors = tuple(self._free_factors())
         self.auto = options.integration.points == "auto"
         points = self.ladder.first() if self.auto else self.ladder.given(options.integration.points)
         objective = objective_type(plan, points, threads=options.threads)
@@ -66,17 +79,33 @@ class _Fit:
             if set(objective.points) != {1}:
                 objective = objective_type(plan, (1,) * len(points), threads=options.threads)
         self.start = starting_values(plan, options.start)
-        self.at = self.start.coordinates
+        begin, self.at = self.start.theta, self.start.coordinates
+        if reduction is not None:
+            begin = reduction.reduce(begin)
+            self.at = restricted_coordinates(self.at, reduction, reduction.expand(begin))
+            objective = Restricted(objective, reduction)
         self.objective = Scaled(objective, self.at)
         self.reporter = Reporter(options.progress, options.optimizer.tol)
-        begin = self.at.inverse @ self.start.theta
-        self.search = Search(begin, -np.inf, np.full(plan.n_parameters, np.nan), np.eye(plan.n_parameters))
+        self.search = Search(self.at.inverse @ begin, -np.inf, np.full(self.size, np.nan), np.eye(self.size))
         self.boundary = Boundary((), ())
-        self.free = np.arange(plan.n_parameters)
+        self.free = np.arange(self.size)
         self.information: Array | None = None
         self.asymmetry = float("nan")
         self.comparison: Comparison | None = None
         self.status: Status | None = None
+
+    def _free_factors(self) -> Iterator[Index]:
+        """Yield the positions of Cholesky factors in the coordinates, of those no constraint is about."""
+        for level in self.plan.levels:
+            if not level.factor.shape[0]:
+                continue
+            if self.reduction is None:
+                yield level.factor
+                continue
+            place = np.full(self.plan.n_parameters + 1, -1, dtype=np.intp)
+            place[self.reduction.kept] = np.arange(self.size)
+            if not np.isin(level.factor[level.factor >= 0], self.reduction.plan.places).any():
+                yield place[level.factor]
 
     # ------------------------------------------------ steps of the fit
 
@@ -88,7 +117,7 @@ class _Fit:
                 self._ascend()
                 self.boundary = settle_boundary(self.objective, self.search, self.factors)
                 self._finish()
-                if self.rule == "fixed" and self.factors:
+                if self.rule == "fixed" and self.latent:
                     self.comparison = compare(self.objective, self.search, self.ladder)
         except KeyboardInterrupt:
             self.status = Status.INTERRUPTED
@@ -100,7 +129,8 @@ class _Fit:
         first, search = self.search.theta, self.search
         tries = [first]
         if self.options.start is None:
-            tries += [np.where(self.at.latent, 0.3 * first, first), self.at.inverse @ self.plan.start]
+            plain = self.plan.start if self.reduction is None else self.reduction.reduce(self.plan.start)
+            tries += [np.where(self.at.latent, 0.3 * first, first), self.at.inverse @ plain]
         for phi in tries:
             loglik, gradient = self.objective.value_and_gradient(phi)
             search.evaluations += 1
@@ -131,16 +161,16 @@ class _Fit:
         That of the fixed part where there is nothing else, the outer product of cluster scores where
         clusters abound, differences of the gradient where they do not.
         """
-        size = self.plan.n_parameters
+        size = self.size
         identity = np.eye(size)
-        if self.start.information is not None:
+        if self.start.information is not None and self.reduction is None:
             transform = self.at.transform
             return positive(transform.T @ self.start.information @ transform) + 1e-8 * identity
-        if self.plan.levels[-1].clusters >= max(5 * size, 30) and self.factors:
+        if self.plan.levels[-1].clusters >= max(5 * size, 30) and self.latent:
             scores = self.objective.cluster_scores(self.search.theta)
             self.search.evaluations += 1
             weight = self.plan.levels[-1].weight
-            if weight is not None:
+            if weight is not None and len(weight) == len(scores):
                 scores = scores[weight > 0.0] / np.sqrt(weight[weight > 0.0])[:, None]
             matrix = scores.T @ scores
             if np.isfinite(matrix).all():
@@ -217,7 +247,7 @@ class _Fit:
     def _finish(self) -> None:
         """Newton steps with the observed information, which is then the one at the maximum."""
         gone = {k for k, _ in self.boundary.missing}
-        self.free = np.array([k for k in range(self.plan.n_parameters) if k not in gone], dtype=np.intp)
+        self.free = np.array([k for k in range(self.size) if k not in gone], dtype=np.intp)
         if not self.free.size:
             self.information = np.zeros((0, 0))
             return
@@ -271,7 +301,7 @@ class _Fit:
 
     def optimum(self) -> Optimum:
         """Return what was found."""
-        search, size = self.search, self.plan.n_parameters
+        search, size = self.search, self.size
         information = np.full((size, size), np.nan)
         if self.information is None:
             known = Uncertainty(
@@ -286,12 +316,12 @@ class _Fit:
             known = uncertainty(self.information, search.theta, self.at, self.free)
         missing = dict(known.missing) | dict(self.boundary.missing)
         error = None
-        if self.rule == "exact" or not self.factors:
+        if self.rule == "exact" or not self.latent:
             error = (0.0, 0.0)
         elif self.comparison is not None:
             error = (self.comparison.loglik, self.comparison.estimates(known.covariance))
         trace = tuple(self.reporter.trace)
-        return Optimum(
+        found = Optimum(
             theta=self.at.transform @ search.theta,
             loglik=search.loglik,
             gradient=search.gradient @ self.at.inverse,
@@ -311,7 +341,9 @@ class _Fit:
             condition=known.condition,
             asymmetry=self.asymmetry,
             seconds=self.reporter.seconds(),
+            n_free=self.size,
         )
+        return found if self.reduction is None else expanded(found, self.reduction)
 
     def _status(self, reasons: set[Missing], error: tuple[float, float] | None) -> Status:
         if self.status is not None:
@@ -354,6 +386,19 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
             f"start has shape {np.shape(options.start)}: "
             f"expected ({plan.n_parameters},), one value a parameter"
         )
-    fit = _Fit(plan, options, objective_type)
+    if plan.constraints is None:
+        return _fitted(plan, options, objective_type, None)
+
+    def fit(reduction: Reduction) -> Optimum:
+        return _fitted(plan, options, objective_type, reduction)
+
+    def gradient(theta: Array, points: tuple[int, ...]) -> Array:
+        return np.asarray(objective_type(plan, points, threads=options.threads).value_and_gradient(theta)[1])
+
+    return within_constraints(plan, fit, gradient)
+
+
+def _fitted(plan: Plan, options: FitOptions, objective_type: Any, reduction: Reduction | None) -> Optimum:
+    fit = _Fit(plan, options, objective_type, reduction)
     fit.run()
     return fit.optimum()

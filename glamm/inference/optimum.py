@@ -52,6 +52,10 @@ class Optimum:
     asymmetry : float
         Relative asymmetry of the differenced information: its numerical error.
     seconds : float
+    n_free : int
+        Parameters that were free: the length of theta less the constraints that held.
+    bounds : tuple of str
+        Inequalities at which the maximum lies, as the text has them.
     """
 
     theta: Array
@@ -73,6 +77,8 @@ class Optimum:
     condition: float
     asymmetry: float
     seconds: float
+    n_free: int = 0
+    bounds: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:

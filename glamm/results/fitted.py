@@ -228,7 +228,7 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
         responses=tuple(responses),
         levels=levels,
         nobs=_units(lowered.plan),
-        n_parameters=lowered.plan.n_parameters,
+        n_parameters=optimum.n_free,
         log_likelihood=float(optimum.loglik),
         points=tuple(optimum.points),
         rule=optimum.rule,
