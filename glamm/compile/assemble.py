@@ -26,7 +26,17 @@ from glamm.compile.plan import LatentPlan, LevelPlan, PredictorPlan, ResponsePla
 from glamm.compile.terms import fixed_modifiers, latent_columns
 from glamm.data import Design, Table
 from glamm.errors import DataError, Problem, nearest
-from glamm.graph import AuxiliaryModel, LatentVariable, ModelGraph, Modifier, RandomBlock, Response, Term
+from glamm.graph import (
+    ROW,
+    AuxiliaryModel,
+    CovarianceSpec,
+    LatentVariable,
+    ModelGraph,
+    Modifier,
+    RandomBlock,
+    Response,
+    Term,
+)
 from glamm.protocols import Encoded, Family, Predictor
 
 Array = NDArray[np.float64]
@@ -116,7 +126,9 @@ class Assembly:
         self._cluster_rows = cluster_rows
         self._predictors = [o.family.predictors(o.encoded) for o in observed]
         self._position = {level.level.name: i for i, level in enumerate(tree.levels)}
-        self._number = {latent.name: i for i, latent in enumerate(graph.latents)}
+        self._order = latent_order(graph)
+        self._number = {name: i for i, name in enumerate(self._order)}
+        self._named = {latent.name: latent for latent in graph.latents}
         self._designs: dict[tuple[tuple[Term, ...], bool, bool, int], Design] = {}
         self._coefficients = Coefficients()
         self.drafts = [LevelDraft() for _ in tree.levels]
@@ -178,8 +190,8 @@ class Assembly:
         group: list[int] = []
         problems: list[Problem] = []
         for name, parameter in block.members:
-            if name in self._number:
-                rows = self._cluster_rows[self._position[self._graph.latents[self._number[name]].level]]
+            if name in self._named:
+                rows = self._cluster_rows[self._position[self._named[name].level]]
                 design = self._table.design(block.terms, block.intercept, rows)
                 predictors: Sequence[Predictor] = (Predictor("mu"),)
             else:
@@ -252,8 +264,13 @@ class Assembly:
                 if latent.level == level.level.name and latent.name in self._disturbed
             ]
             draft = self.drafts[position]
-            draft.coordinates += [Coordinate(name, name, "mu", "", True) for name in members]
-            draft.structures += CovarianceStructure.components(members, specs)
+            unit = []
+            if level.level.name == ROW:
+                # what is missing of a covariate has the scale of its response, not one of its own
+                unit = [m.name for m in self._graph.missing if m.name in self._number]
+            specs_here = [*specs, *(CovarianceSpec(name, name, Modifier(fixed=1.0)) for name in unit)]
+            draft.coordinates += [Coordinate(name, name, "mu", "", True) for name in (*members, *unit)]
+            draft.structures += CovarianceStructure.components([*members, *unit], specs_here)
 
     # ------------------------------------------------ coefficients
 
@@ -278,10 +295,24 @@ class Assembly:
             raise DataError(problems)
         return tuple(plans), tuple(layouts)
 
-    def latents(self) -> tuple[tuple[LatentPlan, ...], tuple[LatentLayout, ...]]:
-        """Return the plan and the layout of each named latent variable; to be called after `responses`."""
+    def latents(
+        self, responses: Sequence[ResponseLayout]
+    ) -> tuple[tuple[LatentPlan, ...], tuple[LatentLayout, ...]]:
+        """Return the plan and the layout of each named latent variable and covariate with missing values.
+
+        Parameters
+        ----------
+        responses : sequence of ResponseLayout
+            What `responses` returned.
+        """
         plans, layouts = [], []
-        for latent in self._graph.latents:
+        for name in self._order:
+            if name not in self._named:
+                plan, layout = self._missing_covariate(name, responses)
+                plans.append(plan)
+                layouts.append(layout)
+                continue
+            latent = self._named[name]
             level = self._position[latent.level]
             models = {model.parameter: model for model in latent.predictors}
             plan, layout = self._latent_predictor(latent, models["mu"], level)
@@ -293,6 +324,35 @@ class Assembly:
             plans.append(LatentPlan(level, plan, scale, coordinate))
             layouts.append(LatentLayout(latent.name, level, layout, scale_layout, coordinate))
         return tuple(plans), tuple(layouts)
+
+    def _missing_covariate(
+        self, name: str, responses: Sequence[ResponseLayout]
+    ) -> tuple[LatentPlan, LatentLayout]:
+        """Return a covariate as a latent variable: what was observed, or what its own regression says."""
+        (response,) = (m.response for m in self._graph.missing if m.name == name)
+        at = [observed.response.name for observed in self._observed].index(response)
+        observed, layout = self._observed[at], responses[at]
+        predictors = {p.name: p for p in layout.predictors}
+        if set(predictors) != {"mu", "sigma"} or not observed.family.is_quadratic(0):
+            raise DataError(
+                Problem(
+                    f"{name} needs a Gaussian or categorical {response!r}, not the family "
+                    f"{observed.family.name!r}",
+                    observed.response.span,
+                )
+            )
+        level = self._position[ROW]
+        rows = self._cluster_rows[level]
+        values = np.full(self._table.n_rows, np.nan)
+        values[observed.rows] = observed.encoded.y[:, 0]
+        values = values[rows]
+        missing = np.isnan(values)
+        mu = _where(predictors["mu"].apply(self._table, rows), missing, np.nan_to_num(values))
+        # a disturbance of standard deviation exp(-inf) = 0 where the covariate was observed
+        sigma = _where(predictors["sigma"].apply(self._table, rows), missing, np.full(len(rows), -np.inf))
+        coordinate = self.drafts[level].place(name)
+        plan = LatentPlan(level, mu, sigma, coordinate)
+        return plan, LatentLayout(name, level, predictors["mu"], predictors["sigma"], coordinate)
 
     def _latent_predictor(
         self, latent: LatentVariable, model: AuxiliaryModel, level: int
@@ -528,6 +588,39 @@ class Assembly:
                 own = np.diagonal(block.index)
                 start[own[own >= 0]] = 1.0
         return start
+
+
+def _where(plan: PredictorPlan, rows: NDArray[np.bool_], otherwise: Array) -> PredictorPlan:
+    """Return a predictor that is as planned at some rows, and a known number elsewhere."""
+    keep = rows[:, None]
+    offset = np.where(rows, plan.offset, otherwise)
+    return PredictorPlan(
+        np.where(keep, plan.design, 0.0),
+        plan.coefficient,
+        offset,
+        tuple(replace(part, design=np.where(keep, part.design, 0.0)) for part in plan.loadings),
+        tuple(replace(term, design=np.where(keep, term.design, 0.0)) for term in plan.terms),
+    )
+
+
+def latent_order(graph: ModelGraph) -> list[str]:
+    """Return named latent variables and covariates with missing values, each after those it depends on."""
+    models = {latent.name: latent.predictors for latent in graph.latents}
+    responses = {response.name: response.predictors for response in graph.responses}
+    models |= {m.name: responses[m.response] for m in graph.missing}
+    needs = {
+        name: {other for model in own for term in model.latent_terms for other in term.latents}
+        for name, own in models.items()
+    }
+    order: list[str] = []
+    left = list(models)
+    while left:
+        ready = [name for name in left if not (needs[name] & set(left)) - {name}]
+        if not ready:
+            raise DataError(f"{' and '.join(left)} depend on each other")
+        order += ready
+        left = [name for name in left if name not in ready]
+    return order
 
 
 def _of_log_sd(modifier: Modifier | None) -> Modifier | None:

@@ -19,7 +19,7 @@ from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
-from glamm.graph import ROW, LatentVariable, ModelGraph, Response, Term
+from glamm.graph import ROW, GroupFactor, LatentVariable, Level, ModelGraph, Response, Term
 from glamm.protocols import Encoded, Family, ResponseError
 
 Array = NDArray[np.float64]
@@ -65,7 +65,10 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
             selections.append(table.select(response.form, _items(graph, response)))
     gathered.check()
     rows = _union([selection.rows for selection in selections], table.n_rows)
-    tree = sort_clusters(table, graph.levels, rows, weights, extension.classes)
+    levels = graph.levels
+    if graph.missing and all(level.name != ROW for level in levels):
+        levels = (*levels, Level(ROW, GroupFactor(())))
+    tree = sort_clusters(table, levels, rows, weights, extension.classes)
     _enough_clusters(graph, tree)
     by_row = any(found.level.name == ROW for found in tree.levels)
     weight = table.weights(weights[ROW], tree.rows) if ROW in weights and not by_row else None
@@ -77,12 +80,12 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     gathered.check()
     assembly = Assembly(graph, table, tree, observed, cluster_rows)
     responses, layouts = assembly.responses()
-    latents, latent_layouts = assembly.latents()
+    latents, latent_layouts = assembly.latents(layouts)
     parameters = assembly.parameters()
-    levels, level_layouts = _levels(tree, assembly)
+    level_plans, level_layouts = _levels(tree, assembly)
     count = len(graph.responses)
     plan = Plan(
-        levels,
+        level_plans,
         responses[:count],
         parameters.n_parameters,
         assembly.start(),
@@ -187,7 +190,9 @@ def _items(graph: ModelGraph, response: Response) -> list[Term | str]:
 
     Those of the latent variables it depends on are among them.
     """
-    latents = {latent.name: latent for latent in graph.latents}
+    latents: dict[str, Response | LatentVariable] = {latent.name: latent for latent in graph.latents}
+    modelled = {other.name: other for other in graph.responses}
+    latents |= {m.name: modelled[m.response] for m in graph.missing}
     items: list[Term | str] = []
     owners: list[Response | LatentVariable] = [response]
     for owner in owners:
