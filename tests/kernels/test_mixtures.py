@@ -258,6 +258,18 @@ def test_groups_of_one_cluster_are_no_groups():
             assert x == pytest.approx(y, rel=1e-12, abs=1e-12)
 
 
+def test_what_is_asked_for_beside_it_changes_nothing():
+    problem = problem_of("three levels, both", "two responses")
+    nodes, rule = random_nodes(problem, 4), [3, 3, 3]
+    both = problem.evaluate(rule, held=nodes, gradient=True, moments=True)
+    gradient = problem.evaluate(rule, held=nodes, gradient=True)
+    moments = problem.evaluate(rule, held=nodes, moments=True)
+    for name in ("loglik", "go", "ga", "gc"):
+        assert all(np.array_equal(x, y) for x, y in zip(both[name], gradient[name], strict=True))
+    for name in ("loglik", *MOMENTS):
+        assert all(np.array_equal(x, y) for x, y in zip(both[name], moments[name], strict=True))
+
+
 def test_given_nodes_at_the_modes_are_adaptive_quadrature():
     # one Gaussian row a cluster: mode and scale of the coordinate are known
     problem = random_problem(6, (5, 5), (1,), ("gaussian",), ())
