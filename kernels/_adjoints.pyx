@@ -297,14 +297,15 @@ cdef void solve_shift(Work *w) noexcept nogil:
 
 
 cdef int differentiate(Work *w) noexcept nogil:
-    """Fill go and ga of every response; return 1 where a family broke."""
+    """Fill go, ga and gc of every response; return 1 where a family broke."""
     cdef Py_ssize_t r
-    adjoint_of_nodes(w)
-    adjoint_of_fronts(w)
-    for r in range(w.task.responses):
-        if third_units(w, r):
-            return 1
-    solve_shift(w)
+    if not w.task.held:
+        adjoint_of_nodes(w)
+        adjoint_of_fronts(w)
+        for r in range(w.task.responses):
+            if third_units(w, r):
+                return 1
+        solve_shift(w)
     for r in range(w.task.responses):
         unit_gradients(w, r)
     return 0

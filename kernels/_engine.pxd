@@ -14,11 +14,15 @@ cdef struct Level:
     const Py_ssize_t *parent
     const Py_ssize_t *of_top   # first cluster of each top-level cluster
     const double *weight       # or NULL
+    const Py_ssize_t *group    # (clusters): clusters of a group are alternatives of each other; or NULL
     const double *z            # (path, N): coordinates of every path node
     const double *log_weight   # (M)
     double *mode               # (clusters, q): where Newton's method starts, and what it finds
-    double *mean               # (clusters, q) or NULL
-    double *cov                # (clusters, q, q) or NULL
+    const double *held         # (clusters, path, path): spreads of nodes that are given, or NULL
+    Py_ssize_t width           # coordinates of the moments, the first of the path
+    double *mean               # (clusters, width) or NULL
+    double *cov                # (clusters, width, width) or NULL
+    double *share              # (clusters): posterior probability in the cluster's group, or NULL
 
 
 cdef struct Response:

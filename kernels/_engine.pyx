@@ -81,15 +81,27 @@ def _flat_index(array):
     return None if array is None else np.ascontiguousarray(array, dtype=np.intp).reshape(-1)
 
 
+def _check_groups(group, parent, weight):
+    if parent is None:
+        raise ValueError("the top level has no groups: its log-likelihoods are returned apart")
+    if len(group) != len(parent) or np.any(np.diff(group) < 0):
+        raise ValueError("groups are ascending, one number a cluster")
+    inside = np.diff(group) == 0
+    if np.any(np.diff(parent)[inside]) or (weight is not None and np.any(np.diff(weight)[inside])):
+        raise ValueError("the clusters of a group have one parent and one weight")
+
+
 cdef class Engine:
     """Nested adaptive Gauss-Hermite quadrature of one model structure.
 
     Parameters
     ----------
     levels : sequence of tuple
-        Lowest first: ``(q, parent, weight, of_top)``: latent coordinates; cluster of the next level
+        Lowest first: ``(q, parent, weight, of_top, group)``: latent coordinates; cluster of the next level
         (None at the top); frequency weights or None; first cluster of each top-level cluster, one more
-        than there are of them.
+        than there are of them; groups of clusters with one parent and one weight, ascending, that are
+        alternatives of each other: the group gives its parent the log of the sum of their integrals.
+        The last may be left out or None: no groups. The top level has none.
     responses : sequence of tuple
         ``(y, of_cluster, weight, channels, active, quadratic, block, products)``: values (n, ny); first
         unit of each lowest cluster, one more than there are of them; weights or None; number of channels;
@@ -105,6 +117,7 @@ cdef class Engine:
     cdef Py_ssize_t n_responses
     cdef Py_ssize_t coordinates
     cdef readonly Py_ssize_t tops
+    cdef int mixed
     cdef Py_ssize_t store
     cdef object keep          # arrays and objects whose memory the structures point to
     cdef object rule          # the same for the rule
@@ -124,20 +137,25 @@ cdef class Engine:
         if self.level == NULL or self.response == NULL:
             raise MemoryError
         self.keep, self.rule, self.blocks = [], [], []
-        self.pool, self.pool_size = None, 0
+        self.pool, self.pool_size, self.mixed = None, 0, 0
         self.tolerance, self.max_sweeps = 1e-9, 200
 
     def __init__(self, levels, responses):
         cdef Py_ssize_t d, r, total = 0
         for d in range(self.n_levels - 1, -1, -1):
-            q, parent, weight, of_top = levels[d]
+            q, parent, weight, of_top, *rest = levels[d]
+            group = rest[0] if rest else None
+            if group is not None:
+                self.mixed = 1
+                _check_groups(group, parent, weight)
             total += q
             self.level[d].q, self.level[d].path = q, total
-            arrays = (_flat_index(parent), _flat(weight), _flat_index(of_top))
+            arrays = (_flat_index(parent), _flat(weight), _flat_index(of_top), _flat_index(group))
             self.keep.append(arrays)
             self.level[d].parent = indices(arrays[0])
             self.level[d].weight = doubles(arrays[1])
             self.level[d].of_top = indices(arrays[2])
+            self.level[d].group = indices(arrays[3])
             self.tops = len(arrays[2]) - 1
         self.coordinates = total
         units = np.zeros(self.tops)
@@ -208,7 +226,7 @@ cdef class Engine:
         edges = np.flatnonzero(np.diff(label)) + 1
         self.chunks = np.concatenate(([0], edges, [self.tops])).astype(np.intp)
 
-    def evaluate(self, o, a, start, *, c=None, bint gradient=False, bint moments=False,
+    def evaluate(self, o, a, start, *, c=None, held=None, bint gradient=False, bint moments=False,
                  Py_ssize_t threads=1):
         """Evaluate all top-level clusters.
 
@@ -219,9 +237,15 @@ cdef class Engine:
         a : sequence of ndarray, shape (active, n, Q)
             Loadings on the coordinates of all levels, lowest level first.
         start : sequence of ndarray, shape (clusters, q)
-            Where the search of the modes starts, one array a level.
+            Where the search of the modes starts, one array a level; not used with `held`.
         c : sequence of (ndarray, shape (active, n, P), or None), optional
             Coefficients of each response's products; None where it has none.
+        held : sequence of (ndarray, shape (clusters, q), ndarray, shape (clusters, p, p)), optional
+            Nodes that are taken as given, a pair of centre and spread a level, instead of searching modes
+            and scaling by the Hessian there; groups need it. The nodes of a cluster's path (its own
+            coordinates first, then its ancestors'; p of them) are the centres along the path plus the
+            spread times z. Spreads are upper triangular with a positive diagonal; the rows of the
+            ancestors are taken from the parent's.
         gradient, moments : bool
         threads : int
 
@@ -230,29 +254,55 @@ cdef class Engine:
         dict
             ``loglik`` (tops), ``modes`` (a list like `start`), ``failed``; with `gradient` ``go``,
             ``ga`` and ``gc`` shaped like `o`, `a` and `c` (no columns where a response has no products);
-            with `moments` ``mean`` and ``cov``, lists over levels.
+            with `moments` ``mean``, ``cov`` and ``share``, lists over levels: posterior means (clusters, q)
+            and covariances (clusters, q, q) given that the cluster and its ancestors are the members of
+            their groups, and each cluster's posterior probability within its group, given that its
+            ancestors are. With `held` the gradient is that of the sum over the nodes where they stand,
+            `moments` adds ``path_mean`` (clusters, p) and ``path_cov`` (clusters, p, p), and a top-level
+            cluster of -inf leaves the others' results intact; a cluster that is impossible keeps the
+            moments of its nodes.
         """
         cdef Py_ssize_t d, r, size
         cdef Task task
         keep = []
-        out = {"modes": [], "go": [], "ga": [], "gc": [], "mean": [], "cov": []}
+        out = {"modes": [], "go": [], "ga": [], "gc": [], "mean": [], "cov": [], "share": []}
         cdef double[::1] view
         cdef double[::1] loglik
+        if self.mixed and held is None:
+            raise ValueError("groups need nodes that are given: a mixture has no one mode to place them at")
+        if held is not None:
+            out["path_mean"], out["path_cov"] = [], []
         for d in range(self.n_levels):
-            mode = np.array(_flat(start[d]))
+            q, p = self.level[d].q, self.level[d].path
+            centre = start[d] if held is None else np.asarray(held[d][0])
+            mode = np.array(_flat(centre))
             view = mode
             self.level[d].mode = &view[0] if view.shape[0] else NULL
-            out["modes"].append(mode.reshape(start[d].shape))
+            out["modes"].append(mode.reshape(centre.shape))
+            size = len(centre)
+            self.level[d].held, self.level[d].width = NULL, q
+            if held is not None:
+                spread = _flat(held[d][1])
+                if len(mode) != size * q or len(spread) != size * p * p:
+                    raise ValueError(f"level {d} needs centres (clusters, {q}), spreads (clusters, {p}, {p})")
+                keep.append(spread)
+                self.level[d].held, self.level[d].width = doubles(spread), p
             if moments:
-                q = self.level[d].q
-                size = len(start[d])
-                mean, cov = np.zeros(size * q), np.zeros(size * q * q)
+                width = self.level[d].width
+                mean, cov, share = np.zeros(size * width), np.zeros(size * width * width), np.ones(size)
                 view = mean
                 self.level[d].mean = &view[0] if view.shape[0] else NULL
                 view = cov
                 self.level[d].cov = &view[0] if view.shape[0] else NULL
-                out["mean"].append(mean.reshape(size, q))
-                out["cov"].append(cov.reshape(size, q, q))
+                view = share
+                self.level[d].share = &view[0] if view.shape[0] else NULL
+                mean, cov = mean.reshape(size, width), cov.reshape(size, width, width)
+                out["mean"].append(mean[:, :q])
+                out["cov"].append(cov[:, :q, :q])
+                out["share"].append(share)
+                if held is not None:
+                    out["path_mean"].append(mean)
+                    out["path_cov"].append(cov)
         for r in range(self.n_responses):
             offsets, loadings = _flat(o[r]), _flat(a[r])
             shape = (self.response[r].active, self.response[r].n, self.response[r].products)
@@ -279,7 +329,7 @@ cdef class Engine:
         loglik = out["loglik"]
         task.levels, task.coordinates, task.responses = self.n_levels, self.coordinates, self.n_responses
         task.level, task.response = self.level, self.response
-        task.gradient, task.moments = gradient, moments
+        task.gradient, task.moments, task.held, task.mixed = gradient, moments, held is not None, self.mixed
         task.tolerance, task.sweeps = self.tolerance, self.max_sweeps
         jobs = _Jobs()
         jobs.prepare(&task, self.chunks, loglik, self.store)

@@ -160,36 +160,52 @@ cdef double third_step(const Units *un, const Response *res, Py_ssize_t k, Py_ss
     return 1e-3 / sqrt(curvature) if curvature > 1.0 else 1e-3
 
 
+cdef void add_shift(Work *w, Py_ssize_t r, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    """Add to third how the offsets of unit i of lowest cluster j move the modes."""
+    cdef const Response *res = &w.task.response[r]
+    cdef Units *un = &w.units[r]
+    cdef Py_ssize_t c, k, x, n = un.count, Q = w.task.coordinates, K = res.channels
+    cdef const double *a
+    cdef const double *shift = w.front[0].shift + j * Q
+    cdef double shifted
+    for c in range(res.active):
+        a = un.slope + c * un.leap + i * Q
+        shifted = 0.0
+        for x in range(Q):
+            shifted += a[x] * shift[x]
+        for k in range(K):
+            un.third[k * n + i] += shifted * un.d2[pair_index(k, res.channel[c], K) * n + i]
+
+
 cdef void unit_gradients(Work *w, Py_ssize_t r) noexcept nogil:
-    """Write the derivatives of the log-likelihood in every offset, loading and coefficient of a product."""
+    """Write the derivatives of the log-likelihood in every offset, loading and coefficient of a product.
+
+    Nodes that are given do not move: only what stands at them counts.
+    """
     cdef const Task *task = w.task
     cdef const Response *res = &task.response[r]
     cdef Units *un = &w.units[r]
     cdef Front *f = &w.front[0]
     cdef Py_ssize_t n = un.count, Q = task.coordinates, K = res.channels, P = res.products
     cdef Py_ssize_t i, j, c, k, m, x, y
-    cdef const double *a
     cdef const double *gz
     cdef const double *path
     cdef double *T
     cdef double *B
     cdef double *ga
     cdef double *scratch = w.scratch
-    cdef double s, shifted, times
+    cdef double s, t, times
+    cdef int moving = not task.held
+    if not moving:
+        memset(un.third, 0, K * n * sizeof(double))
     for j in range(f.count):
         T = f.spread + j * Q * Q
         B = f.hessian + j * Q * Q
         path = f.path + j * Q
         times = f.multiplicity[j]
         for i in range(res.of_cluster[f.first + j] - un.first, res.of_cluster[f.first + j + 1] - un.first):
-            # third becomes e: how the unit's offsets move the modes and the scales
-            for c in range(res.active):
-                a = un.slope + c * un.leap + i * Q
-                shifted = 0.0
-                for x in range(Q):
-                    shifted += a[x] * f.shift[j * Q + x]
-                for k in range(K):
-                    un.third[k * n + i] += shifted * un.d2[pair_index(k, res.channel[c], K) * n + i]
+            if moving:
+                add_shift(w, r, i, j)
             for k in range(K):
                 res.go[k * res.n + un.first + i] = times * (un.g[k * n + i] + un.third[k * n + i])
             for c in range(res.active):
@@ -198,16 +214,19 @@ cdef void unit_gradients(Work *w, Py_ssize_t r) noexcept nogil:
                 gz = un.gz + (c * n + i) * (Q + P)
                 for x in range(Q):
                     s = (un.g[k * n + i] + un.third[k * n + i]) * path[x]
-                    s += un.d1[k * n + i] * f.shift[j * Q + x]
+                    if moving:
+                        s += un.d1[k * n + i] * f.shift[j * Q + x]
                     for y in range(x, Q):
                         s += T[x * Q + y] * gz[y]
                     scratch[x] = s
-                slope_adjoint(res, un, c, i, B, Q, scratch)
+                if moving:
+                    slope_adjoint(res, un, c, i, B, Q, scratch)
                 for x in range(Q):
                     ga[x] = times * scratch[x]
                 s = un.g[k * n + i] + un.third[k * n + i]
                 for m in range(P):
                     x, y = res.product[2 * m], res.product[2 * m + 1]
-                    shifted = scratch[x] * path[y] + scratch[y] * path[x] - s * path[x] * path[y]
-                    shifted += gz[Q + m] - un.d1[k * n + i] * bend(res, m, B, Q)
-                    res.gc[(c * res.n + un.first + i) * P + m] = times * shifted
+                    t = scratch[x] * path[y] + scratch[y] * path[x] - s * path[x] * path[y] + gz[Q + m]
+                    if moving:
+                        t -= un.d1[k * n + i] * bend(res, m, B, Q)
+                    res.gc[(c * res.n + un.first + i) * P + m] = times * t

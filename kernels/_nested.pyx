@@ -3,7 +3,8 @@
 For every top-level cluster: the mode of the joint posterior of all its latent variables by Newton's
 method on the block-arrow Hessian (a multifrontal Cholesky factorisation along the tree), the quadrature
 sum over conditional nodes ``u = mode + L^-T z`` from the lowest level up, and the exact derivatives of
-that sum in every offset and loading, including the way modes and scales move. See docs/engine.md for the
+that sum in every offset, loading and coefficient of a product, including the way modes and scales move;
+or the same with nodes that are given and do not move. See docs/engine.md for the
 formulas; the names below are the ones used there.
 
 Arrays are row-major. The *path* of a cluster is its own coordinates followed by those of its ancestors;
@@ -14,15 +15,10 @@ from libc.math cimport INFINITY, isfinite
 from libc.stdlib cimport free, malloc
 
 from glamm.kernels._adjoints cimport differentiate
+from glamm.kernels._held cimport hold_nodes
 from glamm.kernels._modes cimport find_modes
-from glamm.kernels._nodes cimport (
-    add_units,
-    expect_units,
-    prior_weights,
-    sum_up,
-    weights_down,
-    write_moments,
-)
+from glamm.kernels._nodes cimport add_units, expect_units
+from glamm.kernels._sums cimport prior_weights, sum_up, weights_down, write_moments
 from glamm.kernels._work cimport Front, Task, Units, Work, count_multiplicity, layout, most_products
 
 
@@ -30,14 +26,17 @@ cdef int evaluate(Work *w, double *loglik, int *used) noexcept nogil:
     cdef Py_ssize_t d, top
     cdef int failed = 0
     count_multiplicity(w)
-    if find_modes(w, used) < 0:
+    if w.task.held:
+        hold_nodes(w)
+    elif find_modes(w, used) < 0:
         return -1
-    for top in range(w.last - w.first):
-        if w.state[top] != 1:
-            loglik[top] = -INFINITY
-            failed = 1
-    if failed:
-        return 1
+    else:
+        for top in range(w.last - w.first):
+            if w.state[top] != 1:
+                loglik[top] = -INFINITY
+                failed = 1
+        if failed:
+            return 1
     for d in range(w.task.levels):
         prior_weights(w, d)
     if add_units(w, w.task.gradient):
@@ -47,18 +46,17 @@ cdef int evaluate(Work *w, double *loglik, int *used) noexcept nogil:
         if not isfinite(loglik[top]):
             loglik[top] = -INFINITY
             failed = 1
-    if failed:
+    # at given nodes a cluster may be impossible and the others still be wanted
+    if failed and not w.task.held:
         return 1
     if not (w.task.gradient or w.task.moments):
-        return 0
+        return failed
     weights_down(w)
     if w.task.moments:
         write_moments(w)
-    if not w.task.gradient:
-        return 0
-    if expect_units(w):
+    if w.task.gradient and (expect_units(w) or differentiate(w)):
         return -1
-    return -1 if differentiate(w) else 0
+    return failed
 
 
 cdef int run_chunk(const Task *task, Py_ssize_t first, Py_ssize_t last, Py_ssize_t store,

@@ -1,11 +1,7 @@
-# Quadrature sums over path nodes, and posterior expectations.
+# The units at the quadrature nodes.
 
 from glamm.kernels._work cimport Work
 
 
-cdef void prior_weights(Work *w, Py_ssize_t d) noexcept nogil
 cdef int add_units(Work *w, int with_d1) noexcept nogil
-cdef void sum_up(Work *w, double *loglik) noexcept nogil
-cdef void weights_down(Work *w) noexcept nogil
 cdef int expect_units(Work *w) noexcept nogil
-cdef void write_moments(Work *w) noexcept nogil

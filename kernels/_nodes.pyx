@@ -1,41 +1,12 @@
-"""Quadrature sums over conditional nodes from the lowest level up, and posterior expectations down."""
+"""The units at the quadrature nodes: their log densities and posterior expectations of derivatives."""
 
 from libc.string cimport memcpy, memset
 
 from glamm.kernels._engine cimport Level, Response
+from glamm.kernels._loops cimport glamm_choose_loops, glamm_node_loops
 from glamm.kernels._work cimport MAX_CHANNELS, Front, Task, Units, Work, most_products
 
-cdef extern from "glamm_nodes.h" nogil:
-    ctypedef struct glamm_node_loops:
-        void (*fill)(Py_ssize_t, Py_ssize_t, double, const double *, const double *, double *) noexcept nogil
-        double (*expect)(Py_ssize_t, Py_ssize_t, const double *, const double *, const double *, double *,
-                         double *) noexcept nogil
-        double (*log_sum)(Py_ssize_t, double *) noexcept nogil
-    glamm_node_loops glamm_choose_loops() noexcept
-
 cdef glamm_node_loops loops = glamm_choose_loops()
-
-
-cdef void prior_weights(Work *w, Py_ssize_t d) noexcept nogil:
-    """Start the log weights of a level's path nodes: rule weights and the prior of the own coordinates."""
-    cdef const Level *lev = &w.task.level[d]
-    cdef Front *f = &w.front[d]
-    cdef Py_ssize_t j, x, y, s, q = lev.q, p = lev.path, N = lev.path_nodes, M = lev.nodes
-    cdef double *out
-    cdef double *T
-    cdef double u
-    cdef const double *z = lev.z
-    for j in range(f.count):
-        out = f.weights + j * N
-        T = f.spread + j * p * p
-        for s in range(N):
-            out[s] = lev.log_weight[s % M]
-        for x in range(q):
-            for s in range(N):
-                u = f.path[j * p + x]
-                for y in range(x, p):
-                    u += T[x * p + y] * z[y * N + s]
-                out[s] -= 0.5 * u * u
 
 
 cdef void products_at_nodes(Work *w, const Response *res, Py_ssize_t j) noexcept nogil:
@@ -143,75 +114,6 @@ cdef int add_units(Work *w, int with_d1) noexcept nogil:
     return 0
 
 
-cdef void sum_up(Work *w, double *loglik) noexcept nogil:
-    """Log-sum-exp from the lowest level to the top; log weights become conditional weights."""
-    cdef const Task *task = w.task
-    cdef const Level *lev
-    cdef Front *f
-    cdef Front *up
-    cdef Py_ssize_t d, j, s, m, M, N, A
-    cdef double *target
-    cdef double weight, value
-    for d in range(task.levels):
-        lev = &task.level[d]
-        f = &w.front[d]
-        M, N = lev.nodes, lev.path_nodes
-        A = N // M
-        for j in range(f.count):
-            target = NULL
-            if d + 1 < task.levels:
-                up = &w.front[d + 1]
-                m = lev.parent[f.first + j] - up.first
-                target = up.weights + m * A
-            weight = 1.0 if lev.weight == NULL else lev.weight[f.first + j]
-            for s in range(A):
-                value = loops.log_sum(M, f.weights + j * N + s * M) - f.log_det[j]
-                if target == NULL:
-                    loglik[j] = value
-                elif weight > 0.0:
-                    target[s] += weight * value
-
-
-cdef void weights_down(Work *w) noexcept nogil:
-    """Make conditional weights joint posterior weights, and take the moments of the nodes."""
-    cdef const Task *task = w.task
-    cdef const Level *lev
-    cdef Front *f
-    cdef Front *up
-    cdef Py_ssize_t d, j, s, x, y, m, M, N, A, p
-    cdef double *row
-    cdef double factor, total
-    cdef const double *zx
-    cdef const double *zy
-    for d in range(task.levels - 1, -1, -1):
-        lev = &task.level[d]
-        f = &w.front[d]
-        M, N, p = lev.nodes, lev.path_nodes, lev.path
-        A = N // M
-        for j in range(f.count):
-            row = f.weights + j * N
-            if d + 1 < task.levels:
-                up = &w.front[d + 1]
-                m = lev.parent[f.first + j] - up.first
-                for s in range(A):
-                    factor = up.weights[m * A + s]
-                    for x in range(M):
-                        row[s * M + x] *= factor
-            for x in range(p):
-                zx = lev.z + x * N
-                total = 0.0
-                for s in range(N):
-                    total += row[s] * zx[s]
-                f.e1[j * p + x] = total
-                for y in range(x + 1):
-                    zy = lev.z + y * N
-                    total = 0.0
-                    for s in range(N):
-                        total += row[s] * zx[s] * zy[s]
-                    f.e2[(j * p + x) * p + y] = total
-                    f.e2[(j * p + y) * p + x] = total
-
-
 cdef void pull_products(Work *w, const Response *res, Py_ssize_t j) noexcept nogil:
     """Add to the adjoint of the nodes of lowest cluster j what its units pull through their products.
 
@@ -299,32 +201,3 @@ cdef void expect_unit(Work *w, const Response *res, Units *un, Py_ssize_t i, Py_
             c += 1
         else:
             un.g[k * un.count + i] = weight * loops.expect(N, 0, row, d1, NULL, w.scratch, NULL)
-
-
-cdef void write_moments(Work *w) noexcept nogil:
-    """Write posterior means and covariances of the standardised latent variables."""
-    cdef const Level *lev
-    cdef Front *f
-    cdef Py_ssize_t d, j, x, y, k, m, p, q
-    cdef double *T
-    cdef double s, t, c
-    for d in range(w.task.levels):
-        lev = &w.task.level[d]
-        f = &w.front[d]
-        p, q = lev.path, lev.q
-        for j in range(f.count):
-            T = f.spread + j * p * p
-            for x in range(q):
-                s = f.path[j * p + x]
-                for k in range(x, p):
-                    s += T[x * p + k] * f.e1[j * p + k]
-                lev.mean[(f.first + j) * q + x] = s
-                for y in range(q):
-                    s = 0.0
-                    for k in range(x, p):
-                        t = 0.0
-                        for m in range(y, p):
-                            c = f.e2[(j * p + k) * p + m] - f.e1[j * p + k] * f.e1[j * p + m]
-                            t += c * T[y * p + m]
-                        s += T[x * p + k] * t
-                    lev.cov[((f.first + j) * q + x) * q + y] = s

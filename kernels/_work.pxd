@@ -17,6 +17,8 @@ cdef struct Task:
     const Response *response
     int gradient               # whether go and ga are wanted
     int moments                # whether means and covariances are wanted
+    int held                   # whether nodes are given, not searched
+    int mixed                  # whether any level has groups
     double tolerance           # of the modes, in posterior standard deviations
     int sweeps                 # at most
 
@@ -35,7 +37,9 @@ cdef struct Front:
     double *tried        # (q): the move away from them that is being tried
     double *step         # (q): the Newton step from the present point
     double *weights      # (N): conditional, then joint posterior weights of the path nodes
-    double *e1           # (p): posterior mean of z
+    double *share        # (N / M): log probability of the cluster in its group at its ancestors' nodes
+    double *member       # (N): posterior weights given that the cluster and its ancestors are members
+    double *e1           # (p): posterior mean of z, given membership
     double *e2           # (p, p): posterior second moments of z
     double *bent         # (p, p + 1): what products add to moved and, last column, to raw; lowest level only
     double *moved        # (p, p): E[f z'], f the adjoint of the nodes along the path

@@ -47,6 +47,10 @@ cdef Py_ssize_t layout(Work *w, Py_ssize_t store, double *base) noexcept nogil:
         f.tried = take(&cursor, c * q)
         f.step = take(&cursor, c * q)
         f.weights = take(&cursor, c * lev.path_nodes)
+        f.share = take(&cursor, c * (lev.path_nodes // lev.nodes) if lev.group != NULL else 0)
+        f.member = f.weights
+        if task.mixed and task.moments:
+            f.member = take(&cursor, c * lev.path_nodes)
         f.e1 = take(&cursor, c * p)
         f.e2 = take(&cursor, c * p * p)
         f.bent = take(&cursor, c * p * (p + 1) if d == 0 and most > 0 else 0)

@@ -5,223 +5,37 @@ coordinates of the clusters above it, its contribution is
 
     F_j = log of the integral of  phi(u_j) * prod_i f(y_i | u)^w_i * prod_c exp(w_c F_c)  over u_j
 
-where ``i`` runs over its rows (lowest level) and ``c`` over the clusters directly below. `adaptive` puts
-Gauss-Hermite nodes at the mode of the joint log density ``g`` of all coordinates, scaled by the Cholesky
-factor of minus its Hessian, ``H = L L'`` (a block for each top-level cluster). The coordinates are ordered
-leaves first, so ``u = mode + L^{-T} z`` gives the nodes of a cluster conditional on those above it
-(Pinheiro and Chao 2006). `brute` integrates the same nested form on a fixed dense grid, with nothing that
-adapts to the data. Both are arrays and callables in, arrays out.
+where ``i`` runs over its rows (lowest level) and ``c`` over the clusters directly below. Clusters that are
+alternatives of each other (a group) count together: the sum of the members' ``exp(F_c)``, to the power of
+their weight, takes the place of ``exp(w_c F_c)``. `adaptive` puts Gauss-Hermite nodes at the mode of the
+joint log density ``g`` of all coordinates, scaled by the Cholesky factor of minus its Hessian, ``H = L L'``
+(a block for each top-level cluster). The coordinates are ordered leaves first, so ``u = mode + L^{-T} z``
+gives the nodes of a cluster conditional on those above it (Pinheiro and Chao 2006). `brute` integrates the
+same nested form on a fixed dense grid, with nothing that adapts to the data, `held` at nodes that are
+given. All are arrays and callables in, arrays out.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
-Block = Callable[[Index, Sequence[Array], int], tuple[list[Array], ...]]
-Rule = Callable[[int, int, Array], tuple[Array, Array]]
+from glamm.kernels.reference_tree import (
+    Array,
+    Block,
+    Forest,
+    Index,
+    Integral,
+    Level,
+    Response,
+    forest_of,
+    integrate,
+)
 
-__all__ = ["Integral", "Level", "Response", "adaptive", "brute"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Level:
-    """A level of clusters; levels are listed from the lowest (0) to the top.
-
-    Attributes
-    ----------
-    clusters : int
-    dimension : int
-        Number ``q`` of coordinates of each cluster, possibly 0.
-    parent : ndarray of intp, shape (clusters,), or None
-        Cluster of the next higher level; None at the top.
-    weight : ndarray, shape (clusters,), or None
-        Frequency weights.
-    """
-
-    clusters: int
-    dimension: int
-    parent: Index | None = None
-    weight: Array | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Response:
-    """All rows of one response.
-
-    Attributes
-    ----------
-    block : callable
-        ``block(rows, nu, order)`` returns ``([ll], d1, d2)`` up to `order`, arrays of shape
-        (nodes, len(rows)), for channels ``nu`` of that shape; ``d2`` over pairs (0,0), (0,1) .. (1,1) ..
-    offset : ndarray, shape (n, K)
-    loading : ndarray, shape (n, K, Q)
-        ``nu_ik = offset_ik + loading_ik' u`` with ``u`` the coordinates of all levels, level 0 first.
-    cluster : ndarray of intp, shape (n,)
-        Lowest-level cluster of each row.
-    weight : ndarray, shape (n,), or None
-    products : ndarray of intp, shape (P, 2), or None
-        Pairs (x, y) of coordinates whose products ``u_x u_y`` enter the channels as well.
-    coefficient : ndarray, shape (n, K, P), or None
-        What the products are multiplied by.
-    """
-
-    block: Block
-    offset: Array
-    loading: Array
-    cluster: Index
-    weight: Array | None = None
-    products: Index | None = None
-    coefficient: Array | None = None
-
-    def bend(self, rows: Index) -> Array:
-        """Return the second derivatives of the channels in the coordinates, shape (rows, K, Q, Q)."""
-        found = np.zeros((*self.loading[rows].shape, self.loading.shape[2]))
-        if self.products is not None and self.coefficient is not None:
-            for (x, y), c in zip(self.products, np.moveaxis(self.coefficient[rows], 2, 0), strict=True):
-                found[:, :, x, y] += c
-                found[:, :, y, x] += c
-        return found
-
-    def channels(self, rows: Index, u: Array) -> Array:
-        """Return the channels of the rows, shape (K, N, rows), at coordinates `u`, shape (N, Q)."""
-        nu: Array = self.offset[rows].T[:, None, :] + np.einsum("nq,ikq->kni", u, self.loading[rows])
-        if self.products is not None and self.coefficient is not None:
-            factors = u[:, self.products[:, 0]] * u[:, self.products[:, 1]]
-            nu += np.einsum("np,ikp->kni", factors, self.coefficient[rows])
-        return nu
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Integral:
-    """What the integration gives.
-
-    Attributes
-    ----------
-    loglik : ndarray, shape (top clusters,)
-        Log-likelihood of each top-level cluster, without its weight.
-    total : float
-        Sum of `loglik` times the weights of the top level.
-    mean : tuple of ndarray, shape (clusters, q)
-        Posterior means of the standard coordinates, a level each.
-    covariance : tuple of ndarray, shape (clusters, q, q)
-    """
-
-    loglik: Array
-    total: float
-    mean: tuple[Array, ...]
-    covariance: tuple[Array, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Forest:
-    levels: Sequence[Level]
-    responses: Sequence[Response]
-    columns: list[slice]  # of each level in a row's loadings
-    children: list[list[list[int]]]  # [level][cluster] -> clusters of the level below
-    rows: list[list[Index]]  # [response][lowest cluster] -> rows
-
-    def weight(self, level: int, j: int) -> float:
-        weights = self.levels[level].weight
-        return 1.0 if weights is None else float(weights[j])
-
-
-def _forest(levels: Sequence[Level], responses: Sequence[Response]) -> _Forest:
-    ends = np.cumsum([level.dimension for level in levels])
-    columns = [slice(int(e) - level.dimension, int(e)) for e, level in zip(ends, levels, strict=True)]
-    children: list[list[list[int]]] = [[[] for _ in range(levels[0].clusters)]]
-    for below, level in itertools.pairwise(levels):
-        assert below.parent is not None
-        families: list[list[int]] = [[] for _ in range(level.clusters)]
-        for child, parent in enumerate(below.parent):
-            families[parent].append(child)
-        children.append(families)
-    rows = [[np.flatnonzero(r.cluster == j) for j in range(levels[0].clusters)] for r in responses]
-    return _Forest(levels, responses, columns, children, rows)
-
-
-# ------------------------------------------------ the nested sum, whatever the nodes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Moments:
-    level: int
-    cluster: int
-    first: Array  # (N, q), given each of N nodes of the clusters above
-    second: Array  # (N, q, q)
-
-
-def _log_sum_exp(x: Array) -> Array:
-    top = np.max(x, axis=1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        total: Array = np.log(np.sum(np.exp(x - top), axis=1)) + top[:, 0]
-    return total
-
-
-def _unit(forest: _Forest, rule: Rule, level: int, j: int, above: Array) -> tuple[Array, list[_Moments]]:
-    """Return F_j, shape (N,), and the moments in its subtree, given N nodes `above`, shape (N, Q)."""
-    nodes, log_weight = rule(level, j, above)
-    n, m, q = nodes.shape
-    path = np.repeat(above, m, axis=0)
-    path[:, forest.columns[level]] = nodes.reshape(n * m, q)
-    value = np.zeros(n * m)
-    inner: list[_Moments] = []
-    for child in forest.children[level][j]:
-        part, moments = _unit(forest, rule, level - 1, child, path)
-        if forest.weight(level - 1, child) > 0:
-            value += forest.weight(level - 1, child) * part
-        inner += moments
-    if level == 0:
-        for response, rows in zip(forest.responses, forest.rows, strict=True):
-            i = rows[j]
-            if i.size:
-                nu = response.channels(i, path)
-                weight = np.ones(i.size) if response.weight is None else response.weight[i]
-                value += response.block(i, list(nu), 0)[0][0] @ weight
-    total = log_weight + value.reshape(n, m)
-    result = _log_sum_exp(total)
-    share = np.exp(total - result[:, None])
-    own = _Moments(
-        level,
-        j,
-        np.einsum("nm,nmq->nq", share, nodes),
-        np.einsum("nm,nmq,nms->nqs", share, nodes, nodes),
-    )
-    averaged = [
-        _Moments(
-            x.level,
-            x.cluster,
-            np.einsum("nm,nmq->nq", share, x.first.reshape(n, m, -1)),
-            np.einsum("nm,nmqs->nqs", share, x.second.reshape(n, m, *x.second.shape[1:])),
-        )
-        for x in inner
-    ]
-    return result, [own, *averaged]
-
-
-def _integrate(forest: _Forest, rule: Rule) -> Integral:
-    levels = forest.levels
-    top = len(levels) - 1
-    loglik = np.zeros(levels[top].clusters)
-    mean = tuple(np.zeros((x.clusters, x.dimension)) for x in levels)
-    covariance = tuple(np.zeros((x.clusters, x.dimension, x.dimension)) for x in levels)
-    start = np.zeros((1, forest.columns[-1].stop))
-    for t in range(levels[top].clusters):
-        value, moments = _unit(forest, rule, top, t, start)
-        loglik[t] = value[0]
-        for x in moments:
-            mean[x.level][x.cluster] = x.first[0]
-            covariance[x.level][x.cluster] = x.second[0] - np.outer(x.first[0], x.first[0])
-    weights = levels[top].weight
-    total = float(loglik.sum() if weights is None else np.sum(loglik[weights > 0] * weights[weights > 0]))
-    return Integral(loglik, total, mean, covariance)
+__all__ = ["Block", "Integral", "Level", "Response", "adaptive", "brute", "held"]
 
 
 # ------------------------------------------------ adaptive nodes
@@ -235,7 +49,7 @@ class _Joint:
     top's. `path`, shape (lowest clusters, Q), gives the positions of the coordinates that rows see.
     """
 
-    forest: _Forest
+    forest: Forest
     place: dict[tuple[int, int], slice]
     weight: dict[tuple[int, int], float]
     path: Index
@@ -272,7 +86,7 @@ class _Joint:
         return value, gradient, hessian
 
 
-def _joint(forest: _Forest) -> _Joint:
+def _joint(forest: Forest) -> _Joint:
     top = len(forest.levels) - 1
     units = [(top, j) for j in range(forest.levels[top].clusters)]
     weight = dict.fromkeys(units, 1.0)
@@ -338,8 +152,15 @@ def adaptive(levels: Sequence[Level], responses: Sequence[Response], points: Seq
     responses : sequence of Response
     points : sequence of int
         Points for each coordinate of each level; 1 everywhere is Laplace's approximation.
+
+    Raises
+    ------
+    ValueError
+        A level has groups: a mixture has no one mode.
     """
-    forest = _forest(levels, responses)
+    if any(level.group is not None for level in levels):
+        raise ValueError("groups need nodes that are given or a fixed grid")
+    forest = forest_of(levels, responses)
     rules = [gauss_hermite(p, level.dimension) for p, level in zip(points, levels, strict=True)]
 
     joint = _joint(forest)
@@ -365,7 +186,49 @@ def adaptive(levels: Sequence[Level], responses: Sequence[Response], points: Seq
         log_weight = log_w + 0.5 * np.sum(z**2, axis=1) - log_det - 0.5 * np.sum(nodes**2, axis=2)
         return nodes, log_weight
 
-    return _integrate(forest, rule)
+    return integrate(forest, rule)
+
+
+# ------------------------------------------------ given nodes
+
+
+def held(
+    levels: Sequence[Level],
+    responses: Sequence[Response],
+    points: Sequence[int],
+    nodes: Sequence[tuple[Array, Array]],
+) -> Integral:
+    """Return the quadrature sum over given nodes and posterior moments.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+    responses : sequence of Response
+    points : sequence of int
+        Points for each coordinate of each level.
+    nodes : sequence of (ndarray, shape (clusters, q), ndarray, shape (clusters, p, p))
+        Centres and spreads of each level: a cluster's path of p coordinates, its own first, has the nodes
+        ``centre + spread z``, the centres those of the clusters along the path.
+    """
+    forest = forest_of(levels, responses)
+    rules = [gauss_hermite(p, level.dimension) for p, level in zip(points, levels, strict=True)]
+    parent = [level.parent for level in levels]
+
+    def rule(level: int, j: int, above: Array) -> tuple[Array, Array]:
+        centre, spread = nodes[level][0][j], nodes[level][1][j]
+        q = centre.size
+        upper, cluster, centres = level, j, [np.zeros(0)]
+        while (parents := parent[upper]) is not None:
+            upper, cluster = upper + 1, int(parents[cluster])
+            centres.append(nodes[upper][0][cluster])
+        moved = above[:, forest.columns[level].stop :] - np.concatenate(centres)
+        given = np.linalg.solve(spread[q:, q:], moved.T).T
+        z, log_w = rules[level]
+        found = centre + z @ spread[:q, :q].T + (given @ spread[:q, q:].T)[:, None, :]
+        log_det = np.linalg.slogdet(spread[:q, :q])[1]
+        return found, log_w + 0.5 * np.sum(z**2, axis=1) + log_det - 0.5 * np.sum(found**2, axis=2)
+
+    return integrate(forest, rule)
 
 
 # ------------------------------------------------ a fixed grid
@@ -387,15 +250,15 @@ def brute(
     reach : float
         The grid spans ``[-reach, reach]``.
     """
-    forest = _forest(levels, responses)
+    forest = forest_of(levels, responses)
     line = np.arange(-round(reach / step), round(reach / step) + 1) * step
 
     def rule(level: int, j: int, above: Array) -> tuple[Array, Array]:
         del j
         q = levels[level].dimension
-        grid = np.array(list(itertools.product(line, repeat=q)), dtype=float).reshape(-1, q)
+        grid = np.array(list(itertools.product(line, repeat=q)), dtype=float).reshape(line.size**q, q)
         log_weight = q * np.log(step / np.sqrt(2 * np.pi)) - 0.5 * np.sum(grid**2, axis=1)
         n = above.shape[0]
         return np.broadcast_to(grid, (n, *grid.shape)), np.broadcast_to(log_weight, (n, grid.shape[0]))
 
-    return _integrate(forest, rule)
+    return integrate(forest, rule)

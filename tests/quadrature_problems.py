@@ -48,6 +48,7 @@ class Problem:
     dimensions: tuple[int, ...]
     parts: tuple[Part, ...]
     weights: tuple[np.ndarray | None, ...]
+    groups: tuple[np.ndarray | None, ...]  # of each level, alternatives of each other
 
     def engine(self, points: Sequence[int], called: Callable[[Any], Any] = lambda block: block) -> Engine:
         """Return the engine, each response's block function passed through `called`."""
@@ -56,12 +57,9 @@ class Problem:
         for parent in reversed(self.parents):
             top = top[parent]
             edges.insert(0, np.searchsorted(top, np.arange(self.clusters[-1] + 1)))
-        levels = [
-            (q, parent, weight, edge)
-            for q, parent, weight, edge in zip(
-                self.dimensions, [*self.parents, None], self.weights, edges, strict=True
-            )
-        ]
+        described = zip(self.dimensions, [*self.parents, None], self.weights, edges, self.groups, strict=True)
+        # the short form where there is nothing more to say
+        levels = [x if x[-1] is not None else x[:-1] for x in described]
         engine = Engine(levels, [self.response(part, called(part.block)) for part in self.parts])
         engine.set_rule([product_rule(q, k) for q, k in zip(self.dimensions, points, strict=True)])
         return engine
@@ -88,9 +86,9 @@ class Problem:
     def twin(self) -> tuple[list[reference.Level], list[reference.Response]]:
         """Return the same problem as input of the twin."""
         levels = [
-            reference.Level(k, q, parent, weight)
-            for k, q, parent, weight in zip(
-                self.clusters, self.dimensions, [*self.parents, None], self.weights, strict=True
+            reference.Level(*level)
+            for level in zip(
+                self.clusters, self.dimensions, [*self.parents, None], self.weights, self.groups, strict=True
             )
         ]
         return levels, [twin_response(part) for part in self.parts]
@@ -140,6 +138,7 @@ def random_problem(
     both: bool = False,
     size: float = 0.3,
     weights: bool = False,
+    grouped: Sequence[int] = (),
 ) -> Problem:
     """Return a problem.
 
@@ -157,6 +156,8 @@ def random_problem(
         Of the coefficients of products.
     weights : bool
         Whether rows and clusters have frequency weights.
+    grouped : sequence of int
+        Levels whose clusters stand in groups of alternatives.
     """
     rng = np.random.default_rng(seed)
     parents = random_tree(rng, sizes)
@@ -181,8 +182,41 @@ def random_problem(
                 rng.integers(1, 3, n).astype(float) if weights else None,
             )
         )
+    groups = [
+        random_groups(rng, parent) if level in grouped else None for level, parent in enumerate(parents[1:])
+    ]
     levels = [rng.integers(1, 4, k).astype(float) if weights else None for k in sizes[1:]]
-    return Problem(parents[1:], list(sizes[1:]), tuple(dimensions), tuple(parts), tuple(levels))
+    for k, group in enumerate(groups):
+        if weights and group is not None:
+            levels[k] = levels[k][np.searchsorted(group, group)]
+    return Problem(
+        parents[1:], list(sizes[1:]), tuple(dimensions), tuple(parts), tuple(levels), (*groups, None)
+    )
+
+
+def random_groups(rng: np.random.Generator, parent: np.ndarray) -> np.ndarray:
+    """Return groups of siblings, now and then of one cluster."""
+    starts = np.append(True, (np.diff(parent) > 0) | (rng.random(parent.size - 1) < 0.4))
+    return np.cumsum(starts).astype(np.intp)
+
+
+def random_nodes(
+    problem: Problem, seed: int, *, centre: float = 0.3, spread: tuple[float, float] = (0.7, 1.1)
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return centres and spreads of every level, the diagonals of the spreads in the range `spread`."""
+    rng = np.random.default_rng(seed)
+    nodes: list[tuple[np.ndarray, np.ndarray]] = []
+    above, parent = np.zeros((1, 0, 0)), np.zeros(problem.clusters[-1], dtype=np.intp)
+    for level in reversed(range(len(problem.dimensions))):
+        k, q, p = problem.clusters[level], problem.dimensions[level], sum(problem.dimensions[level:])
+        if level < len(problem.parents):
+            parent = problem.parents[level]
+        t = np.triu(0.2 * rng.normal(size=(k, p, p)))
+        t[:, range(p), range(p)] = rng.uniform(*spread, (k, p))
+        t[:, q:, q:] = above[parent]
+        nodes.insert(0, (centre * rng.normal(size=(k, q)), t))
+        above = t
+    return nodes
 
 
 def random_direction(problem: Problem, seed: int) -> Problem:
