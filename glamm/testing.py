@@ -6,6 +6,7 @@ without randomness of their own, so a check that passes once passes always.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,6 +186,8 @@ class _Case:
 
 def _example(family: Family) -> tuple[str, Sequence[Column]]:
     """Return a response that the family takes, found by trying."""
+    if family.stacked:
+        return _example_of_sets(family)
     rng = np.random.default_rng(0)
     support = getattr(family, "support", None)
     trials: list[Array] = []
@@ -199,6 +202,21 @@ def _example(family: Family) -> tuple[str, Sequence[Column]]:
         except ResponseError:
             continue
         return "", columns
+    raise AssertionError(f"family {family.name}: give check_family() a response that it takes")
+
+
+def _example_of_sets(family: Family) -> tuple[str, Sequence[Column]]:
+    """Return six sets of three alternatives: every ranking, or every choice twice."""
+    form = next(iter(family.responses))
+    sets = Column("set", np.repeat(np.arange(6.0), 3))
+    ranks = np.array(list(itertools.permutations((1.0, 2.0, 3.0))))
+    for values in (ranks, np.tile(np.eye(3), (2, 1))):
+        columns = (Column("y", values.reshape(-1)), sets)
+        try:
+            family.encode(form, columns)
+        except ResponseError:
+            continue
+        return form, columns
     raise AssertionError(f"family {family.name}: give check_family() a response that it takes")
 
 
@@ -236,6 +254,8 @@ def check_family(
     start = np.array(family.start(encoded, np.ones(encoded.y.shape[0])))
     assert start.shape == (len(predictors),), f"{what}: start() must give one value a predictor"
     assert np.isfinite(start).all(), f"{what}: start() is not finite: {start}"
+    if family.stacked:  # its predictors start the same and may be moved apart
+        start = start + np.linspace(-0.5, 0.5, start.size)
     case = _Case(family, encoded, start, what)
     ll = family.log_likelihood(case.y, case.channels(case.at(np.zeros(1))))
     assert ll.shape == (1, case.y.shape[0]), f"{what}: log_likelihood() has shape {ll.shape}"
@@ -397,8 +417,15 @@ def _check_mean(case: _Case, y: Array, mass: Array, predictors: Array) -> None:
         assert mean.shape == (1, len(case.encoded.categories)), (
             f"{case.what}: mean_value() must have the categories on the last axis"
         )
-        order = np.argsort(y[:, 0])
-        _close(mean[0], mass[order], 1e-8, 1e-12, f"{case.what}: mean_value() and the density differ")
+        code = case.family.observed(y).astype(np.intp)
+        total = np.bincount(code, weights=mass, minlength=mean.shape[1])
+        _close(
+            mean[0],
+            np.asarray(total, float),
+            1e-8,
+            1e-12,
+            f"{case.what}: mean_value() and the density differ",
+        )
     elif getattr(case.family, "support", None) is not None:
         _close(mean[0], (mass * y[:, 0]).sum(), 1e-4, 1e-7, f"{case.what}: mean_value() is not the mean")
 
@@ -412,8 +439,10 @@ def _check_simulation(case: _Case, y: Array, mass: Array, predictors: Array, *, 
     assert draws.shape == (size, case.y.shape[1]), f"{case.what}: simulate() returns shape {draws.shape}"
     values = y[:, 0]
     if discrete:
-        assert np.isin(draws[:, 0], values).all(), f"{case.what}: simulate() draws what cannot be"
-        counts = np.array([(draws[:, 0] == value).sum() for value in values], float)
+        _, row = np.unique(np.concatenate((y, draws)), axis=0, return_inverse=True)
+        possible, drawn = np.split(row.reshape(-1), [y.shape[0]])
+        assert np.isin(drawn, possible).all(), f"{case.what}: simulate() draws what cannot be"
+        counts = np.bincount(drawn, minlength=row.max() + 1)[possible].astype(float)
         common = mass * size >= 5.0
         observed = np.append(counts[common], counts[~common].sum())
         expected = np.append(mass[common] * size, max(size * (1.0 - mass[common].sum()), 0.0))

@@ -9,6 +9,7 @@ predictor feeds which channel.
 
 from glamm.protocols.families import Family, MeanFamily
 from glamm.protocols.scales import LatentDistribution, Link
+from glamm.protocols.sets import SetFamily
 from glamm.protocols.values import (
     TRANSFORMS,
     Array,
@@ -34,5 +35,6 @@ __all__ = [
     "Parameter",
     "Predictor",
     "ResponseError",
+    "SetFamily",
     "Transform",
 ]

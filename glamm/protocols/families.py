@@ -42,12 +42,15 @@ class Family(ABC):
         Names of the links that are known to fit, the default first.
     mean : Interval or None
         Any link whose mean lies in this interval fits as well; None: only those in `links` do.
+    stacked : bool
+        Whether a unit is a set of rows (`SetFamily`).
     """
 
     name: str = ""
     responses: ClassVar[Mapping[str, int]] = {"": 1}
     links: ClassVar[tuple[str, ...]] = ("identity",)
     mean: ClassVar[Interval | None] = None
+    stacked: ClassVar[bool] = False
 
     link: Link
 

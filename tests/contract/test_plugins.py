@@ -1,5 +1,7 @@
 """Every registered plugin keeps the promises of its protocol."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def test_families(name, link):
     check_family(made(name, link))
 
 
-@pytest.mark.parametrize("asymptotes", ["lower", "both"])
+@pytest.mark.parametrize("asymptotes", ["lower", "upper", "both"])
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "loglog"])
 def test_binomial_with_asymptotes(link, asymptotes):
     check_family(made("binomial", link, asymptotes=asymptotes))
@@ -57,6 +59,41 @@ def test_binomial_counts():
     columns = (Column("s", successes), Column("f", 4.0 - successes))
     outcomes = np.column_stack((np.arange(5.0), np.full(5, 4.0)))
     check_family(made("binomial"), "cbind", columns, outcomes)
+
+
+@pytest.mark.parametrize("asymptotes", ["lower", "upper", "both"])
+def test_binomial_counts_with_asymptotes(asymptotes):
+    successes = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 2.0])
+    columns = (Column("s", successes), Column("f", 4.0 - successes))
+    outcomes = np.column_stack((np.arange(5.0), np.full(5, 4.0)))
+    check_family(made("binomial", asymptotes=asymptotes), "cbind", columns, outcomes)
+
+
+def test_only_the_plain_logit_model_has_a_cumulant_function():
+    assert made("binomial").cumulant() == "logistic"
+    assert not any(made("binomial", asymptotes=a).cumulant() for a in ("lower", "upper", "both"))
+
+
+SETS = Column("set", np.repeat(np.arange(4.0), (2, 3, 4, 1)))
+
+
+def test_choices_from_sets_of_any_size():
+    chosen = Column("y", np.array([0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]))
+    outcomes = np.column_stack((np.arange(4.0), np.full(4, 4.0), np.full(4, 4.0)))
+    check_family(made("choice"), "choice", (chosen, SETS), outcomes)
+
+
+def test_rankings_with_ties_of_sets_of_any_size():
+    ranks = Column("y", np.array([1.0, 2.0, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0, 2.0, 1.0]))
+    orders = np.array(list(itertools.permutations((1.0, 2.0, 3.0, 4.0))))
+    check_family(made("ranking"), "ranking", (ranks, SETS), np.column_stack((np.full(24, 4.0), orders)))
+
+
+def test_partial_rankings_share_the_probability():
+    ranks = Column("y", np.array([1.0, 2.0, 0.0, 0.0]))
+    places = np.array(sorted(set(itertools.permutations((1.0, 2.0, 0.0, 0.0)))))
+    outcomes = np.column_stack((np.full(12, 4.0), places))
+    check_family(made("ranking"), "ranking", (ranks, Column("set", np.zeros(4))), outcomes)
 
 
 def test_student_t_with_fixed_df():

@@ -92,7 +92,7 @@ def test_built_in_names():
     [
         (FamilySpec("poison"), "did you mean 'poisson'?"),
         (FamilySpec("Binomial"), "did you mean 'binomial'?"),
-        (FamilySpec("zzz"), "there is no family 'zzz'; there are beta, binomial,"),
+        (FamilySpec("zzz"), "there is no family 'zzz'; there are adjacent, beta, binomial,"),
         (FamilySpec("binomial", "probitt"), "there is no link 'probitt'"),
         (FamilySpec("binomial", "log"), "its mean lies in (0, inf), the family needs (0, 1)"),
         (FamilySpec("binomial", "identity"), "links of 'binomial': logit, probit, cloglog, loglog"),
@@ -102,8 +102,8 @@ def test_built_in_names():
         (FamilySpec("student_t", None, (), (("df", -4.0),)), "df is -4.0, it must be a positive number"),
         (FamilySpec("student_t", None, (), (("df", "x"),)), "df is x, it must be a positive number"),
         (
-            FamilySpec("binomial", None, (), (("asymptotes", "upper"),)),
-            "asymptotes is 'upper', it can be 'none', 'lower', 'both'",
+            FamilySpec("binomial", None, (), (("asymptotes", "middle"),)),
+            "asymptotes is 'middle', it can be 'none', 'lower', 'upper', 'both'",
         ),
         (FamilySpec("gaussian", "power"), "the link 'power' is written power(exponent), not with ()"),
         (FamilySpec("gaussian", "power", (1.0, 2.0)), "power(exponent), not with (1, 2)"),
