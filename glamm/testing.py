@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -26,9 +26,11 @@ from glamm.protocols import (
     Family,
     Interval,
     LatentDistribution,
+    LatentRatio,
     Link,
     ResponseError,
 )
+from glamm.protocols.latents import natural
 
 __all__ = ["check_family", "check_latent_distribution", "check_link"]
 
@@ -125,25 +127,57 @@ def check_link(link: Link | type[Link]) -> None:
 
 
 def check_latent_distribution(distribution: LatentDistribution) -> None:
-    """Check a latent distribution: density of total 1, mean 0, variance 1, simulation, pickling."""
+    """Check a latent distribution: total 1, mean 0 and variance 1 at any parameters, derivatives, simulation.
+
+    Parameters
+    ----------
+    distribution : LatentDistribution
+    """
     assert isinstance(distribution, LatentDistribution), f"{distribution!r} is no LatentDistribution"
     what = f"latent distribution {distribution.name or type(distribution).__name__}"
-    t = np.linspace(-40.0, 40.0, 16001)
-    u, jacobian = np.sinh(t), np.cosh(t) * (t[1] - t[0])
-    density = np.exp(distribution.log_density(u)) * jacobian
-    _close(density.sum(), np.ones(()), 1e-7, 0.0, f"{what}: the density does not integrate to 1")
-    _close((u * density).sum(), np.zeros(()), 0.0, 1e-6, f"{what}: the mean is not 0")
-    _close((u**2 * density).sum(), np.ones(()), 1e-3, 0.0, f"{what}: the variance is not 1")
-    ends = distribution.log_density(_EXTREMES)
+    ratio = LatentRatio(distribution)
+    encoded = ratio.units(1)
+    starts = np.array(ratio.start(encoded, np.ones(1)))
+    fixed = np.array([p.fixed is not None for p in ratio.predictors(encoded)[1:]], bool)
+    case = _Case(ratio, encoded, starts, what)
+    size = starts.size - 1
+
+    @_EXAMPLES
+    @given(st.lists(st.floats(-1.0, 1.0), min_size=size, max_size=size), st.floats(-3.0, 3.0))
+    def properties(shifts: list[float], position: float) -> None:
+        moved = np.where(fixed, 0.0, np.array(shifts))
+        _check_moments(distribution, starts[1:] + moved, what)
+        shifted = np.concatenate((starts[:1], starts[1:] + moved))
+        _check_block(replace(case, start=shifted), np.array([position, 0.3]), 0.0, 3)
+
+    properties()
+    u, mass = _check_moments(distribution, starts[1:], what)
+    parameters = [float(p) for p in natural(distribution.parameters, list(starts[1:]))]
+    ends = distribution.log_density(_EXTREMES, *map(np.asarray, parameters))
     assert not np.isnan(ends).any() and np.all(ends < 0.0), f"{what}: bad log density far out: {ends}"
-    draws = distribution.simulate(np.random.default_rng(1), 4000)
+    _check_extremes(case)
+    draws = distribution.simulate(np.random.default_rng(1), 4000, *parameters)
     assert draws.shape == (4000,), f"{what}: simulate() returns shape {draws.shape}"
-    p_value = stats.kstest(draws, lambda x: np.interp(x, u, np.cumsum(density))).pvalue
+    p_value = stats.kstest(draws, lambda x: np.interp(x, u, np.cumsum(mass))).pvalue
     assert p_value > 1e-4, f"{what}: simulate() does not follow the density (p = {p_value:.1g})"
     copy = pickle.loads(pickle.dumps(distribution))
-    assert np.array_equal(copy.log_density(u[::500]), distribution.log_density(u[::500])), (
+    at = u[::500], *map(np.asarray, parameters)
+    assert np.array_equal(copy.log_density(*at), distribution.log_density(*at)), (
         f"{what}: a pickled copy differs"
     )
+
+
+def _check_moments(distribution: LatentDistribution, linear: Array, what: str) -> tuple[Array, Array]:
+    """Check total, mean and variance at parameters on their linear scale; return points and their mass."""
+    t = np.linspace(-40.0, 40.0, 16001)
+    u, jacobian = np.sinh(t), np.cosh(t) * (t[1] - t[0])
+    parameters = natural(distribution.parameters, list(linear))
+    mass = np.exp(distribution.log_density(u, *parameters)) * jacobian
+    at = f"at {', '.join(f'{p:.3g}' for p in parameters)}" if parameters else "everywhere"
+    _close(mass.sum(), np.ones(()), 1e-7, 0.0, f"{what}: the density does not integrate to 1 {at}")
+    _close((u * mass).sum(), np.zeros(()), 0.0, 1e-6, f"{what}: the mean is not 0 {at}")
+    _close((u**2 * mass).sum(), np.ones(()), 1e-6, 0.0, f"{what}: the variance is not 1 {at}")
+    return u, mass
 
 
 # ------------------------------------------------ families

@@ -8,7 +8,8 @@ predictor feeds which channel.
 """
 
 from glamm.protocols.families import Family, MeanFamily
-from glamm.protocols.scales import LatentDistribution, Link
+from glamm.protocols.latents import LatentDistribution, LatentRatio
+from glamm.protocols.scales import Link
 from glamm.protocols.sets import SetFamily
 from glamm.protocols.values import (
     TRANSFORMS,
@@ -30,6 +31,7 @@ __all__ = [
     "Family",
     "Interval",
     "LatentDistribution",
+    "LatentRatio",
     "Link",
     "MeanFamily",
     "Parameter",

@@ -33,11 +33,15 @@ def test_powers(exponent):
     "distribution",
     [
         registry.latent("normal"),
-        registry.latent("student_t", df=3),
-        registry.latent("student_t", df=5),
-        registry.latent("student_t", df=200),
+        registry.latent("student_t"),
+        *(registry.latent("student_t", df=df) for df in (2.5, 3, 5, 200, 1e6)),
+        registry.latent("skew_normal"),
+        *(registry.latent("skew_normal", shape=shape) for shape in (-20.0, -3.0, 0.0, 0.5)),
+        registry.latent("normal_mixture"),
+        registry.latent("normal_mixture", weight=0.9, separation=5.0, ratio=0.3),
+        registry.latent("normal_mixture", separation=1e-3, ratio=3.0),
     ],
-    ids=lambda d: f"{d.name} {vars(d).get('df', '')}",
+    ids=lambda d: " ".join([d.name, *(f"{p.fixed:g}" for p in d.parameters if p.fixed is not None)]),
 )
 def test_latent_distributions(distribution):
     check_latent_distribution(distribution)

@@ -137,9 +137,12 @@ def test_options_and_links_arrive():
 
 
 def test_latent_options():
-    assert registry.latent("student_t", df=4).df == 4.0
+    assert registry.latent("student_t", df=4).parameters[0].fixed == 4.0
+    assert registry.latent("student_t").parameters[0].fixed is None
     assert "df is 2" in refused(registry.latent, "student_t", df=2)
-    assert "is written student_t(df), not with ()" in refused(registry.latent, "student_t")
+    assert "shape is inf" in refused(registry.latent, "skew_normal", shape=np.inf)
+    for option, value in (("weight", 1.0), ("separation", 0.0), ("ratio", -1.0)):
+        assert f"{option} is" in refused(registry.latent, "normal_mixture", **{option: value})
     assert "has no option 'df'; it has no options" in refused(registry.latent, "normal", df=3)
 
 
