@@ -7,7 +7,9 @@ the index ``(a, b, c)``; one that is absent is zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from itertools import combinations_with_replacement
+from operator import mul
 
 import numpy as np
 
@@ -102,7 +104,7 @@ class Jet:
                 factors = [self.parts.get(tuple(index[k] for k in block)) for block in blocks]
                 present = [factor for factor in factors if factor is not None]
                 if len(present) == len(blocks):
-                    terms.append(np.prod(np.broadcast_arrays(outer[len(blocks)], *present), axis=0))
+                    terms.append(reduce(mul, present, outer[len(blocks)]))
             if terms:
                 made[index] = np.asarray(sum(terms))
         return Jet(made, self.channels, self.order)
