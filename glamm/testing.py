@@ -6,9 +6,10 @@ without randomness of their own, so a check that passes once passes always.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -25,9 +26,11 @@ from glamm.protocols import (
     Family,
     Interval,
     LatentDistribution,
+    LatentRatio,
     Link,
     ResponseError,
 )
+from glamm.protocols.latents import natural
 
 __all__ = ["check_family", "check_latent_distribution", "check_link"]
 
@@ -124,25 +127,57 @@ def check_link(link: Link | type[Link]) -> None:
 
 
 def check_latent_distribution(distribution: LatentDistribution) -> None:
-    """Check a latent distribution: density of total 1, mean 0, variance 1, simulation, pickling."""
+    """Check a latent distribution: total 1, mean 0 and variance 1 at any parameters, derivatives, simulation.
+
+    Parameters
+    ----------
+    distribution : LatentDistribution
+    """
     assert isinstance(distribution, LatentDistribution), f"{distribution!r} is no LatentDistribution"
     what = f"latent distribution {distribution.name or type(distribution).__name__}"
-    t = np.linspace(-40.0, 40.0, 16001)
-    u, jacobian = np.sinh(t), np.cosh(t) * (t[1] - t[0])
-    density = np.exp(distribution.log_density(u)) * jacobian
-    _close(density.sum(), np.ones(()), 1e-7, 0.0, f"{what}: the density does not integrate to 1")
-    _close((u * density).sum(), np.zeros(()), 0.0, 1e-6, f"{what}: the mean is not 0")
-    _close((u**2 * density).sum(), np.ones(()), 1e-3, 0.0, f"{what}: the variance is not 1")
-    ends = distribution.log_density(_EXTREMES)
+    ratio = LatentRatio(distribution)
+    encoded = ratio.units(1)
+    starts = np.array(ratio.start(encoded, np.ones(1)))
+    fixed = np.array([p.fixed is not None for p in ratio.predictors(encoded)[1:]], bool)
+    case = _Case(ratio, encoded, starts, what)
+    size = starts.size - 1
+
+    @_EXAMPLES
+    @given(st.lists(st.floats(-1.0, 1.0), min_size=size, max_size=size), st.floats(-3.0, 3.0))
+    def properties(shifts: list[float], position: float) -> None:
+        moved = np.where(fixed, 0.0, np.array(shifts))
+        _check_moments(distribution, starts[1:] + moved, what)
+        shifted = np.concatenate((starts[:1], starts[1:] + moved))
+        _check_block(replace(case, start=shifted), np.array([position, 0.3]), 0.0, 3)
+
+    properties()
+    u, mass = _check_moments(distribution, starts[1:], what)
+    parameters = [float(p) for p in natural(distribution.parameters, list(starts[1:]))]
+    ends = distribution.log_density(_EXTREMES, *map(np.asarray, parameters))
     assert not np.isnan(ends).any() and np.all(ends < 0.0), f"{what}: bad log density far out: {ends}"
-    draws = distribution.simulate(np.random.default_rng(1), 4000)
+    _check_extremes(case)
+    draws = distribution.simulate(np.random.default_rng(1), 4000, *parameters)
     assert draws.shape == (4000,), f"{what}: simulate() returns shape {draws.shape}"
-    p_value = stats.kstest(draws, lambda x: np.interp(x, u, np.cumsum(density))).pvalue
+    p_value = stats.kstest(draws, lambda x: np.interp(x, u, np.cumsum(mass))).pvalue
     assert p_value > 1e-4, f"{what}: simulate() does not follow the density (p = {p_value:.1g})"
     copy = pickle.loads(pickle.dumps(distribution))
-    assert np.array_equal(copy.log_density(u[::500]), distribution.log_density(u[::500])), (
+    at = u[::500], *map(np.asarray, parameters)
+    assert np.array_equal(copy.log_density(*at), distribution.log_density(*at)), (
         f"{what}: a pickled copy differs"
     )
+
+
+def _check_moments(distribution: LatentDistribution, linear: Array, what: str) -> tuple[Array, Array]:
+    """Check total, mean and variance at parameters on their linear scale; return points and their mass."""
+    t = np.linspace(-40.0, 40.0, 16001)
+    u, jacobian = np.sinh(t), np.cosh(t) * (t[1] - t[0])
+    parameters = natural(distribution.parameters, list(linear))
+    mass = np.exp(distribution.log_density(u, *parameters)) * jacobian
+    at = f"at {', '.join(f'{p:.3g}' for p in parameters)}" if parameters else "everywhere"
+    _close(mass.sum(), np.ones(()), 1e-7, 0.0, f"{what}: the density does not integrate to 1 {at}")
+    _close((u * mass).sum(), np.zeros(()), 0.0, 1e-6, f"{what}: the mean is not 0 {at}")
+    _close((u**2 * mass).sum(), np.ones(()), 1e-6, 0.0, f"{what}: the variance is not 1 {at}")
+    return u, mass
 
 
 # ------------------------------------------------ families
@@ -185,6 +220,8 @@ class _Case:
 
 def _example(family: Family) -> tuple[str, Sequence[Column]]:
     """Return a response that the family takes, found by trying."""
+    if family.stacked:
+        return _example_of_sets(family)
     rng = np.random.default_rng(0)
     support = getattr(family, "support", None)
     trials: list[Array] = []
@@ -199,6 +236,21 @@ def _example(family: Family) -> tuple[str, Sequence[Column]]:
         except ResponseError:
             continue
         return "", columns
+    raise AssertionError(f"family {family.name}: give check_family() a response that it takes")
+
+
+def _example_of_sets(family: Family) -> tuple[str, Sequence[Column]]:
+    """Return six sets of three alternatives: every ranking, or every choice twice."""
+    form = next(iter(family.responses))
+    sets = Column("set", np.repeat(np.arange(6.0), 3))
+    ranks = np.array(list(itertools.permutations((1.0, 2.0, 3.0))))
+    for values in (ranks, np.tile(np.eye(3), (2, 1))):
+        columns = (Column("y", values.reshape(-1)), sets)
+        try:
+            family.encode(form, columns)
+        except ResponseError:
+            continue
+        return form, columns
     raise AssertionError(f"family {family.name}: give check_family() a response that it takes")
 
 
@@ -236,6 +288,8 @@ def check_family(
     start = np.array(family.start(encoded, np.ones(encoded.y.shape[0])))
     assert start.shape == (len(predictors),), f"{what}: start() must give one value a predictor"
     assert np.isfinite(start).all(), f"{what}: start() is not finite: {start}"
+    if family.stacked:  # its predictors start the same and may be moved apart
+        start = start + np.linspace(-0.5, 0.5, start.size)
     case = _Case(family, encoded, start, what)
     ll = family.log_likelihood(case.y, case.channels(case.at(np.zeros(1))))
     assert ll.shape == (1, case.y.shape[0]), f"{what}: log_likelihood() has shape {ll.shape}"
@@ -397,8 +451,15 @@ def _check_mean(case: _Case, y: Array, mass: Array, predictors: Array) -> None:
         assert mean.shape == (1, len(case.encoded.categories)), (
             f"{case.what}: mean_value() must have the categories on the last axis"
         )
-        order = np.argsort(y[:, 0])
-        _close(mean[0], mass[order], 1e-8, 1e-12, f"{case.what}: mean_value() and the density differ")
+        code = case.family.observed(y).astype(np.intp)
+        total = np.bincount(code, weights=mass, minlength=mean.shape[1])
+        _close(
+            mean[0],
+            np.asarray(total, float),
+            1e-8,
+            1e-12,
+            f"{case.what}: mean_value() and the density differ",
+        )
     elif getattr(case.family, "support", None) is not None:
         _close(mean[0], (mass * y[:, 0]).sum(), 1e-4, 1e-7, f"{case.what}: mean_value() is not the mean")
 
@@ -412,8 +473,10 @@ def _check_simulation(case: _Case, y: Array, mass: Array, predictors: Array, *, 
     assert draws.shape == (size, case.y.shape[1]), f"{case.what}: simulate() returns shape {draws.shape}"
     values = y[:, 0]
     if discrete:
-        assert np.isin(draws[:, 0], values).all(), f"{case.what}: simulate() draws what cannot be"
-        counts = np.array([(draws[:, 0] == value).sum() for value in values], float)
+        _, row = np.unique(np.concatenate((y, draws)), axis=0, return_inverse=True)
+        possible, drawn = np.split(row.reshape(-1), [y.shape[0]])
+        assert np.isin(drawn, possible).all(), f"{case.what}: simulate() draws what cannot be"
+        counts = np.bincount(drawn, minlength=row.max() + 1)[possible].astype(float)
         common = mass * size >= 5.0
         observed = np.append(counts[common], counts[~common].sum())
         expected = np.append(mass[common] * size, max(size * (1.0 - mass[common].sum()), 0.0))

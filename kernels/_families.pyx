@@ -41,7 +41,7 @@ LINKS = (
     "identity", "log", "logit", "probit", "cloglog", "loglog", "reciprocal", "inverse_square", "sqrt",
     "power",
 )
-ASYMPTOTES = ("", "lower", "both")
+ASYMPTOTES = ("", "lower", "both", "upper")
 INSTRUCTION_SETS = tuple(name for isa, name in enumerate(("plain", "avx2")) if glamm_runs(isa))
 
 glamm_fill_tables()
@@ -59,8 +59,8 @@ def capsule(str family, str link, options=None, *, str instructions=""):
     family, link : str
         Registered names.
     options : mapping, optional
-        ``power`` of the link ``power``; ``asymptotes`` of the binomial, ``"lower"`` or
-        ``"both"`` (or their number).
+        ``power`` of the link ``power``; ``asymptotes`` of the binomial, ``"lower"``, ``"both"``
+        or ``"upper"``.
     instructions : str
         A member of `INSTRUCTION_SETS`; the best by default.
 
@@ -71,9 +71,7 @@ def capsule(str family, str link, options=None, *, str instructions=""):
     """
     given = dict(options or {})
     power = given.pop("power", None)
-    asymptotes = given.pop("asymptotes", "")
-    if isinstance(asymptotes, str):
-        asymptotes = ASYMPTOTES.index(asymptotes)
+    asymptotes = ASYMPTOTES.index(given.pop("asymptotes", ""))
     if given or link not in LINKS:
         return None
     if link == "power" and power is None:

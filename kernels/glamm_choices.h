@@ -1,4 +1,4 @@
-/* Families with as many channels as categories: sequential (continuation ratio) and multinomial logit. */
+/* Families with a channel for each category: sequential, adjacent, multinomial logit, choice from a set. */
 #ifndef GLAMM_CHOICES_H
 #define GLAMM_CHOICES_H
 
@@ -86,39 +86,45 @@ GLAMM_INLINE int glamm_sequential(const int link, GLAMM_PARAMETERS) {
     return 0;
 }
 
-/* ------------------------------------------------ multinomial logit */
+/* ------------------------------------------------ multinomial logit and choice from a set */
 
-/* The channels stand for the odds of categories 1 .. K against category 0. */
-GLAMM_INLINE int glamm_multinomial(GLAMM_PARAMETERS) {
+/* Channels are scores of the categories. With a `reference` they stand for categories 1 .. K against
+ * category 0, whose score is 0, and the columns of y are the code and K; without one they stand for the
+ * alternatives 0 .. K-1, of which a unit has the first few: columns code, how many, K. */
+GLAMM_INLINE int glamm_softmax(const int reference, GLAMM_PARAMETERS) {
     const int order = glamm_order(d1, d2, d3);
-    double rows[GLAMM_BUFFER], flat[2][GLAMM_BUFFER];
+    double rows[2][GLAMM_BUFFER], flat[3][GLAMM_BUFFER];
     double top[GLAMM_BUFFER], total[GLAMM_BUFFER], chosen[GLAMM_BUFFER];
-    const ptrdiff_t K = n > 0 ? (ptrdiff_t)y[1] : 0;
+    const ptrdiff_t K = n > 0 ? (ptrdiff_t)y[ny - 1] : 0;
     GLAMM_EACH_TILE(t, n, m) {
         const ptrdiff_t length = t.length, start = t.start;
-        const double *code = glamm_spread(&t, glamm_column(&t, y, ny, 0, rows), flat[0]);
-        for (ptrdiff_t j = 0; j < length; j++)
-            top[j] = chosen[j] = 0.0;
+        const double *code = glamm_spread(&t, glamm_column(&t, y, ny, 0, rows[0]), flat[0]);
+        const double *size = glamm_spread(&t, glamm_column(&t, y, ny, 1, rows[1]), flat[1]);
+        for (ptrdiff_t j = 0; j < length; j++) {
+            top[j] = reference ? 0.0 : -INFINITY;
+            chosen[j] = 0.0;
+        }
         for (ptrdiff_t k = 0; k < K; k++) {
-            const double *x = glamm_channel(&t, nu[k], node_stride[k], flat[1]);
+            const double *x = glamm_channel(&t, nu[k], node_stride[k], flat[2]);
             GLAMM_LOOP
             for (ptrdiff_t j = 0; j < length; j++) {
-                const double v = x[j], mine = code[j] == (double)(k + 1) ? v : 0.0;
-                top[j] = glamm_max(v, top[j]);
+                const double v = x[j], mine = code[j] == (double)(k + reference) ? v : 0.0;
+                const double has = reference || (double)k < size[j] ? v : top[j];
+                top[j] = glamm_max(has, top[j]);
                 chosen[j] += mine;
             }
         }
         GLAMM_LOOP
         for (ptrdiff_t j = 0; j < length; j++)
-            total[j] = glamm_exp(-top[j]);
+            total[j] = reference ? glamm_exp(-top[j]) : 0.0;
         for (ptrdiff_t k = 0; k < K; k++) {
-            const double *x = glamm_channel(&t, nu[k], node_stride[k], flat[1]);
-            double *p = order > 0 ? d1[k] + start : flat[1];    /* d1 holds the probability meanwhile */
+            const double *x = glamm_channel(&t, nu[k], node_stride[k], flat[2]);
+            double *p = order > 0 ? d1[k] + start : flat[2];    /* d1 holds the probability meanwhile */
             GLAMM_LOOP
             for (ptrdiff_t j = 0; j < length; j++) {
-                const double e = glamm_exp(x[j] - top[j]);
-                p[j] = e;
-                total[j] += e;
+                const double e = glamm_exp(x[j] - top[j]), has = reference || (double)k < size[j] ? e : 0.0;
+                p[j] = has;
+                total[j] += has;
             }
         }
         GLAMM_LOOP
@@ -153,7 +159,110 @@ GLAMM_INLINE int glamm_multinomial(GLAMM_PARAMETERS) {
             double *p = d1[k] + start;
             GLAMM_LOOP
             for (ptrdiff_t j = 0; j < length; j++)
-                p[j] = (code[j] == (double)(k + 1) ? 1.0 : 0.0) - p[j];
+                p[j] = (code[j] == (double)(k + reference) ? 1.0 : 0.0) - p[j];
+        }
+    }
+    (void)user;
+    return 0;
+}
+
+/* ------------------------------------------------ adjacent categories */
+
+/* Score of category k: k nu - step_1 - .. - step_k. Its derivatives are the category Y and minus the
+ * indicators I_k of Y >= k, so that derivatives of the log probability are cumulants of these. */
+GLAMM_INLINE int glamm_adjacent(GLAMM_PARAMETERS) {
+    const int order = glamm_order(d1, d2, d3);
+    double rows[GLAMM_BUFFER], flat[3][GLAMM_BUFFER], score[GLAMM_BUFFER], top[GLAMM_BUFFER];
+    double total[GLAMM_BUFFER], chosen[GLAMM_BUFFER], tail[4][GLAMM_BUFFER];
+    const int K = n > 0 ? (int)y[1] + 1 : 1;
+    GLAMM_EACH_TILE(t, n, m) {
+        const ptrdiff_t length = t.length, start = t.start;
+        const double *code = glamm_spread(&t, glamm_column(&t, y, ny, 0, rows), flat[0]);
+        const double *x = glamm_channel(&t, nu[0], node_stride[0], flat[1]);
+        for (ptrdiff_t j = 0; j < length; j++)
+            score[j] = top[j] = chosen[j] = tail[0][j] = tail[1][j] = tail[2][j] = tail[3][j] = 0.0;
+        for (int k = 1; k < K; k++) {
+            const double *step = glamm_channel(&t, nu[k], node_stride[k], flat[2]);
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++) {
+                score[j] += x[j] - step[j];
+                top[j] = glamm_max(score[j], top[j]);
+                chosen[j] = code[j] == (double)k ? score[j] : chosen[j];
+            }
+        }
+        GLAMM_LOOP
+        for (ptrdiff_t j = 0; j < length; j++) {
+            total[j] = glamm_exp(-top[j]);
+            score[j] = 0.0;
+        }
+        for (int k = 1; k < K; k++) {
+            const double *step = glamm_channel(&t, nu[k], node_stride[k], flat[2]);
+            double *p = order > 0 ? d1[k] + start : flat[2];
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++) {
+                score[j] += x[j] - step[j];
+                p[j] = glamm_exp(score[j] - top[j]);
+                total[j] += p[j];
+            }
+        }
+        GLAMM_LOOP
+        for (ptrdiff_t j = 0; j < length; j++) {
+            ll[start + j] = glamm_density((chosen[j] - top[j]) - glamm_log(total[j]));
+            total[j] = 1.0 / total[j];
+        }
+        /* E I_k in d1[k], E Y I_k in d2[k], E Y^2 I_k in d3[k], until the last use of each */
+        for (int k = K - 1; order > 0 && k > 0; k--) {
+            double *first = d1[k] + start, *second = order > 1 ? d2[k] + start : flat[2];
+            double *third = order > 2 ? d3[k] + start : flat[2];
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++) {
+                const double p = first[j] * total[j], yp = (double)k * p, y2p = (double)k * yp;
+                tail[0][j] += p;
+                tail[1][j] += yp;
+                tail[2][j] += y2p;
+                tail[3][j] += (double)k * y2p;
+                third[j] = tail[2][j];
+                second[j] = tail[1][j];
+                first[j] = tail[0][j];
+            }
+        }
+        const double *mean = tail[1];
+        for (int a = 0; order > 2 && a < K; a++)
+            for (int b = a; b < K; b++)
+                for (int c = b; c < K; c++) {
+                    const double *pa = d1[a] + start, *pb = d1[b] + start, *pc = d1[c] + start;
+                    const double *yb = d2[b] + start, *yc = d2[c] + start, *y2 = d3[c] + start;
+                    double *to = d3[glamm_pair(K, a, b) * K + c] + start;
+                    double *to_b = d3[glamm_pair(K, a, c) * K + b] + start;
+                    double *to_a = d3[glamm_pair(K, b, c) * K + a] + start;
+                    GLAMM_LOOP
+                    for (ptrdiff_t j = 0; j < length; j++) {
+                        const double mu = mean[j], square = 2.0 * mu * mu - tail[2][j];
+                        const double v = a > 0   ? pc[j] * (1.0 - pa[j]) * (1.0 - 2.0 * pb[j])
+                                         : b > 0 ? pc[j] * (mu * (1.0 - 2.0 * pb[j]) + yb[j])
+                                                       - yc[j] * (1.0 - pb[j])
+                                         : c > 0 ? y2[j] - 2.0 * mu * yc[j] + pc[j] * square
+                                                 : mu * (2.0 * tail[2][j] - square) - tail[3][j];
+                        to[j] = v;
+                        to_b[j] = v;
+                        to_a[j] = v;
+                    }
+                }
+        for (int a = 0, pair = 0; order > 1 && a < K; a++)
+            for (int b = a; b < K; b++, pair++) {
+                const double *pa = d1[a] + start, *pb = d1[b] + start;
+                double *to = d2[pair] + start;
+                GLAMM_LOOP
+                for (ptrdiff_t j = 0; j < length; j++)
+                    to[j] = a > 0   ? pb[j] * (pa[j] - 1.0)
+                            : b > 0 ? to[j] - mean[j] * pb[j]
+                                    : mean[j] * mean[j] - tail[2][j];
+            }
+        for (int k = 0; order > 0 && k < K; k++) {
+            double *to = d1[k] + start;
+            GLAMM_LOOP
+            for (ptrdiff_t j = 0; j < length; j++)
+                to[j] = k > 0 ? to[j] - (code[j] >= (double)k ? 1.0 : 0.0) : code[j] - mean[j];
         }
     }
     (void)user;

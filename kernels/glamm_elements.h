@@ -221,6 +221,19 @@ GLAMM_INLINE glamm_element glamm_asymptotes_element(glamm_known v) {
     return o;
 }
 
+/* Failures as successes: an upper asymptote becomes a lower one, a slip a guess. */
+GLAMM_INLINE glamm_known glamm_mirrored(glamm_known v) {
+    glamm_known w = v;
+    w.y0 = v.y1;
+    w.y1 = v.y0;
+    w.mu = v.co;
+    w.co = v.mu;
+    w.m1 = -v.m1;
+    w.m2 = -v.m2;
+    w.m3 = -v.m3;
+    return w;
+}
+
 /* y0 = log y, y1 = log(1 - y); a0 = phi, a1 = log(phi)/2 - log(2 pi)/2 + J(phi), a2 .. a4 = J' .. J''' */
 GLAMM_INLINE glamm_element glamm_beta_element(const int order, glamm_known v) {
     glamm_element o = {0};

@@ -15,6 +15,7 @@
 #include "glamm_general.h"
 #include "glamm_means.h"
 #include "glamm_ordinal.h"
+#include "glamm_ranking.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define GLAMM_OUTLINE __attribute__((noinline, noclone))

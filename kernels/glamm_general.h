@@ -9,6 +9,7 @@
 typedef enum {
     GLAMM_GAUSSIAN, GLAMM_STUDENT_T, GLAMM_GAMMA, GLAMM_INVERSE_GAUSSIAN, GLAMM_POISSON,
     GLAMM_NEGATIVE_BINOMIAL, GLAMM_BINOMIAL, GLAMM_BETA, GLAMM_LOWER_ASYMPTOTE, GLAMM_BOTH_ASYMPTOTES,
+    GLAMM_UPPER_ASYMPTOTE,
     /* with the link log, derivatives in nu */
     GLAMM_GAMMA_LOG, GLAMM_NEGATIVE_BINOMIAL_LOG, GLAMM_WEIBULL, GLAMM_EXPONENTIAL
 } glamm_family;
@@ -23,9 +24,16 @@ GLAMM_INLINE int glamm_bounds(const int family) {
     case GLAMM_BINOMIAL:
     case GLAMM_BETA:
     case GLAMM_LOWER_ASYMPTOTE:
-    case GLAMM_BOTH_ASYMPTOTES: return 2;
+    case GLAMM_BOTH_ASYMPTOTES:
+    case GLAMM_UPPER_ASYMPTOTE: return 2;
     default: return 0;
     }
+}
+
+/* Whether the family's element takes the link's slopes and gives derivatives in the linear predictor. */
+GLAMM_INLINE int glamm_takes_slopes(const int family) {
+    return family == GLAMM_LOWER_ASYMPTOTE || family == GLAMM_BOTH_ASYMPTOTES
+           || family == GLAMM_UPPER_ASYMPTOTE;
 }
 
 GLAMM_INLINE int glamm_channels(const int family) {
@@ -100,7 +108,8 @@ GLAMM_INLINE int glamm_kind_of(const int family, const int second) {
     case GLAMM_NEGATIVE_BINOMIAL_LOG: return GLAMM_OF_SIZE;
     case GLAMM_BETA: return GLAMM_OF_BETA;
     case GLAMM_LOWER_ASYMPTOTE:
-    case GLAMM_BOTH_ASYMPTOTES: return GLAMM_OF_PROBABILITY;
+    case GLAMM_BOTH_ASYMPTOTES:
+    case GLAMM_UPPER_ASYMPTOTE: return GLAMM_OF_PROBABILITY;
     case GLAMM_INVERSE_GAUSSIAN:
     case GLAMM_WEIBULL: return GLAMM_OF_SHAPE;
     default: return second ? GLAMM_OF_DF : GLAMM_OF_SCALE;
@@ -193,6 +202,7 @@ GLAMM_INLINE glamm_element glamm_element_of(const int family, const int order, g
     case GLAMM_BINOMIAL: return glamm_binomial_element(v);
     case GLAMM_LOWER_ASYMPTOTE:
     case GLAMM_BOTH_ASYMPTOTES: return glamm_asymptotes_element(v);
+    case GLAMM_UPPER_ASYMPTOTE: return glamm_asymptotes_element(glamm_mirrored(v));
     case GLAMM_BETA: return glamm_beta_element(order, v);
     case GLAMM_WEIBULL:
     case GLAMM_EXPONENTIAL: return glamm_weibull_element(v);
@@ -209,7 +219,7 @@ typedef struct {
 GLAMM_INLINE void glamm_general_body(const int order, const int family, ptrdiff_t length,
                                      const glamm_columns *in, double *const *out) {
     const int K = glamm_channels(family), bounds = glamm_bounds(family);
-    const int slopes = family == GLAMM_LOWER_ASYMPTOTE || family == GLAMM_BOTH_ASYMPTOTES;
+    const int slopes = glamm_takes_slopes(family);
     double *const *d2 = out + 1 + K, *const *d3 = d2 + GLAMM_PAIRS(K);
     GLAMM_LOOP
     for (ptrdiff_t j = 0; j < length; j++) {
@@ -289,7 +299,7 @@ GLAMM_INLINE int glamm_general_block(const int family, const glamm_general *with
     const glamm_options *options = (const glamm_options *)user;
     const int order = glamm_order(d1, d2, d3), K = glamm_channels(family);
     const int in_nu = family >= GLAMM_GAMMA_LOG;
-    const int slopes = family == GLAMM_LOWER_ASYMPTOTE || family == GLAMM_BOTH_ASYMPTOTES;
+    const int slopes = glamm_takes_slopes(family);
     double rows[3][GLAMM_BUFFER], flat[3][GLAMM_BUFFER], channel[GLAMM_BUFFER];
     double parts[2][5][GLAMM_BUFFER], spread[2][6][GLAMM_BUFFER];
     double *out[GLAMM_MAX_OUTPUTS] = {0};

@@ -45,7 +45,10 @@ GLAMM_INSTANCE(sequential_logit, glamm_sequential(GLAMM_LOGIT, GLAMM_ARGUMENTS))
 GLAMM_INSTANCE(sequential_probit, glamm_sequential(GLAMM_PROBIT, GLAMM_ARGUMENTS))
 GLAMM_INSTANCE(sequential_cloglog, glamm_sequential(GLAMM_CLOGLOG, GLAMM_ARGUMENTS))
 GLAMM_INSTANCE(sequential_loglog, glamm_sequential(GLAMM_LOGLOG, GLAMM_ARGUMENTS))
-GLAMM_INSTANCE(multinomial, glamm_multinomial(GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(adjacent, glamm_adjacent(GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(multinomial, glamm_softmax(1, GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(choice, glamm_softmax(0, GLAMM_ARGUMENTS))
+GLAMM_INSTANCE(ranking, glamm_ranking(GLAMM_ARGUMENTS))
 GLAMM_GENERAL_INSTANCE(gaussian, GLAMM_GAUSSIAN)
 GLAMM_GENERAL_INSTANCE(student_t, GLAMM_STUDENT_T)
 GLAMM_GENERAL_INSTANCE(gamma, GLAMM_GAMMA)
@@ -57,6 +60,7 @@ GLAMM_GENERAL_INSTANCE(negative_binomial_log, GLAMM_NEGATIVE_BINOMIAL_LOG)
 GLAMM_GENERAL_INSTANCE(binomial, GLAMM_BINOMIAL)
 GLAMM_GENERAL_INSTANCE(lower_asymptote, GLAMM_LOWER_ASYMPTOTE)
 GLAMM_GENERAL_INSTANCE(both_asymptotes, GLAMM_BOTH_ASYMPTOTES)
+GLAMM_GENERAL_INSTANCE(upper_asymptote, GLAMM_UPPER_ASYMPTOTE)
 GLAMM_GENERAL_INSTANCE(beta, GLAMM_BETA)
 GLAMM_GENERAL_INSTANCE(weibull, GLAMM_WEIBULL)
 GLAMM_GENERAL_INSTANCE(exponential, GLAMM_EXPONENTIAL)
@@ -87,6 +91,7 @@ static glamm_block_v1 GLAMM_ISA(find)(const char *family, int link, int asymptot
         {"binomial", GLAMM_ANY, 0, GLAMM_ISA(binomial)},
         {"binomial", GLAMM_ANY, 1, GLAMM_ISA(lower_asymptote)},
         {"binomial", GLAMM_ANY, 2, GLAMM_ISA(both_asymptotes)},
+        {"binomial", GLAMM_ANY, 3, GLAMM_ISA(upper_asymptote)},
         {"beta", GLAMM_ANY, 0, GLAMM_ISA(beta)},
         {"ordinal", GLAMM_LOGIT, 0, GLAMM_ISA(ordinal_logit)},
         {"ordinal", GLAMM_PROBIT, 0, GLAMM_ISA(ordinal_probit)},
@@ -96,7 +101,10 @@ static glamm_block_v1 GLAMM_ISA(find)(const char *family, int link, int asymptot
         {"sequential", GLAMM_PROBIT, 0, GLAMM_ISA(sequential_probit)},
         {"sequential", GLAMM_CLOGLOG, 0, GLAMM_ISA(sequential_cloglog)},
         {"sequential", GLAMM_LOGLOG, 0, GLAMM_ISA(sequential_loglog)},
+        {"adjacent", GLAMM_LOGIT, 0, GLAMM_ISA(adjacent)},
         {"multinomial", GLAMM_LOGIT, 0, GLAMM_ISA(multinomial)},
+        {"choice", GLAMM_LOGIT, 0, GLAMM_ISA(choice)},
+        {"ranking", GLAMM_LOGIT, 0, GLAMM_ISA(ranking)},
         {"weibull", GLAMM_LOG_LINK, 0, GLAMM_ISA(weibull)},
         {"exponential", GLAMM_LOG_LINK, 0, GLAMM_ISA(exponential)},
     };

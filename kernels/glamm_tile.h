@@ -22,7 +22,7 @@ typedef enum {
 /* What a capsule's context points to. */
 typedef struct {
     int link;               /* glamm_link */
-    int asymptotes;         /* binomial: channels of asymptotes, 0 to 2 */
+    int asymptotes;         /* binomial: 0 none, 1 lower, 2 both, 3 upper */
     double power;           /* of the power link, nu = mu^power */
 } glamm_options;
 

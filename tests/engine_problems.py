@@ -25,6 +25,10 @@ def random_columns(family: Family, form: str, rng: np.random.Generator, n: int) 
             Column("time", rng.gamma(4.0, 0.3, n) + 0.1),
             Column("event", (rng.random(n) < 0.7).astype(float)),
         ]
+    if family.stacked:
+        best = np.argsort(rng.random((n, 3)), axis=1).reshape(-1)
+        values = 1.0 + best if form == "ranking" else (best == 0).astype(float)
+        return [Column("y", values), Column("set", np.repeat(np.arange(float(n)), 3))]
     if not isinstance(family, MeanFamily):
         labels = ("no", "yes") if "cbind" in family.responses else ("a", "b", "c", "d")
         codes = np.arange(n) % len(labels)
@@ -92,7 +96,9 @@ class Builder:
         taker = names[-1] if auxiliary else names[0]
         x = self.rng.normal(size=self.n) * 0.5
         predictors = []
-        for p, start in zip(described, starts, strict=True):
+        for k, (p, start) in enumerate(zip(described, starts, strict=True)):
+            # what all alternatives of a set share cancels
+            share = float(k) if family.stacked else 1.0
             columns, coefficients = [], []
             if p.intercept and p.fixed is None:
                 columns.append(np.ones(self.n))
@@ -100,7 +106,7 @@ class Builder:
             if p.name == names[0]:
                 columns.append(x)
                 coefficients.append(self.new(0.1))
-            loadings = tuple(self.loading(level, x) for level in range(len(self.levels)))
+            loadings = tuple(self.loading(level, x, share) for level in range(len(self.levels)))
             predictors.append(
                 PredictorPlan(
                     np.stack(columns, axis=1) if columns else np.zeros((self.n, 0)),
@@ -114,11 +120,11 @@ class Builder:
         )
         return self
 
-    def loading(self, level: int, x: np.ndarray) -> LoadingPlan | None:
+    def loading(self, level: int, x: np.ndarray, share: float) -> LoadingPlan | None:
         q = self.levels[level].factor.shape[0]
         if q == 0:
             return None
-        design = np.stack([np.ones(self.n), x][:q], axis=1)
+        design = share * np.stack([np.ones(self.n), x][:q], axis=1)
         return LoadingPlan(level, design, np.arange(q, dtype=np.intp))
 
     def plan(self) -> tuple[Plan, np.ndarray]:

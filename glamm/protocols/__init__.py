@@ -8,7 +8,9 @@ predictor feeds which channel.
 """
 
 from glamm.protocols.families import Family, MeanFamily
-from glamm.protocols.scales import LatentDistribution, Link
+from glamm.protocols.latents import LatentDistribution, LatentRatio
+from glamm.protocols.scales import Link
+from glamm.protocols.sets import SetFamily
 from glamm.protocols.values import (
     TRANSFORMS,
     Array,
@@ -29,10 +31,12 @@ __all__ = [
     "Family",
     "Interval",
     "LatentDistribution",
+    "LatentRatio",
     "Link",
     "MeanFamily",
     "Parameter",
     "Predictor",
     "ResponseError",
+    "SetFamily",
     "Transform",
 ]

@@ -22,7 +22,7 @@ from glamm.protocols.values import (
     ResponseError,
 )
 
-__all__ = ["Family", "MeanFamily"]
+__all__ = ["Family", "MeanFamily", "auxiliary_predictors"]
 
 
 class Family(ABC):
@@ -42,12 +42,15 @@ class Family(ABC):
         Names of the links that are known to fit, the default first.
     mean : Interval or None
         Any link whose mean lies in this interval fits as well; None: only those in `links` do.
+    stacked : bool
+        Whether a unit is a set of rows (`SetFamily`).
     """
 
     name: str = ""
     responses: ClassVar[Mapping[str, int]] = {"": 1}
     links: ClassVar[tuple[str, ...]] = ("identity",)
     mean: ClassVar[Interval | None] = None
+    stacked: ClassVar[bool] = False
 
     link: Link
 
@@ -196,6 +199,16 @@ class Family(ABC):
         return y[:, 0]
 
 
+def auxiliary_predictors(parameters: Sequence[Parameter]) -> tuple[Predictor, ...]:
+    """Return the linear predictors of auxiliary parameters."""
+    made = []
+    for p in parameters:
+        forward = TRANSFORMS[p.transform].forward
+        fixed = None if p.fixed is None else float(forward(p.fixed))
+        made.append(Predictor(p.name, transform=p.transform, start=float(forward(p.start)), fixed=fixed))
+    return tuple(made)
+
+
 class MeanFamily(Family):
     """A family given by its density at a mean and auxiliary parameters.
 
@@ -231,14 +244,7 @@ class MeanFamily(Family):
         return Encoded(np.ascontiguousarray(column.values[:, None], dtype=float))
 
     def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
-        auxiliary = []
-        for p in self.parameters:
-            forward = TRANSFORMS[p.transform].forward
-            fixed = None if p.fixed is None else float(forward(p.fixed))
-            auxiliary.append(
-                Predictor(p.name, transform=p.transform, start=float(forward(p.start)), fixed=fixed)
-            )
-        return (Predictor("mu"), *auxiliary)
+        return (Predictor("mu"), *auxiliary_predictors(self.parameters))
 
     def row_effects(self, encoded: Encoded) -> bool:
         return not (np.isneginf(self.support.low) and np.isposinf(self.support.high))

@@ -1,4 +1,4 @@
-"""What a link and a distribution of a latent variable must be."""
+"""What a link must be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from glamm.numdiff import differentiate
 from glamm.protocols.values import Array, Interval
 
-__all__ = ["LatentDistribution", "Link"]
+__all__ = ["Link"]
 
 
 class Link(ABC):
@@ -76,20 +76,3 @@ class Link(ABC):
             left = left_high + np.log(-np.expm1(left_low - left_high))
             right = right_low + np.log(-np.expm1(right_high - right_low))
             return np.asarray(np.where(left_high < right_low, left, right))
-
-
-class LatentDistribution(ABC):
-    """A distribution of a standardised latent variable; the normal needs no plugin of its own.
-
-    Subclasses are met by name in the model language: ``student_t(1 | g, df=5)``.
-    """
-
-    name: str = ""
-
-    @abstractmethod
-    def log_density(self, u: Array) -> Array:
-        """Return the log density of the standardised variable, any shape."""
-
-    @abstractmethod
-    def simulate(self, rng: np.random.Generator, size: int) -> Array:
-        """Draw `size` values."""

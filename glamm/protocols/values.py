@@ -66,11 +66,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """The scale on which an auxiliary parameter is linear: ``natural = inverse(linear)``."""
+    """The scale on which an auxiliary parameter is linear: ``natural = inverse(linear)``.
+
+    `slope` is the derivative of `inverse`, as a function of the natural value.
+    """
 
     name: str
     forward: Callable[[Any], Any]
     inverse: Callable[[Any], Any]
+    slope: Callable[[Any], Any]
 
 
 def _logit(p: Any) -> Any:
@@ -81,25 +85,47 @@ def _expit(x: Any) -> Any:
     return np.exp(-np.logaddexp(0.0, -x))
 
 
+def _logistic_slope(p: Any) -> Any:
+    return p * (1.0 - p)
+
+
 def _same(x: Any) -> Any:
     return x
 
 
+def _one(x: Any) -> Any:
+    return np.ones_like(x, dtype=float)
+
+
+def _log_above_two(x: Any) -> Any:
+    return np.log(x - 2.0)
+
+
+def _two_and_exp(x: Any) -> Any:
+    return 2.0 + np.exp(x)
+
+
+def _less_two(x: Any) -> Any:
+    return x - 2.0
+
+
 TRANSFORMS: Mapping[str, Transform] = {
-    "identity": Transform("identity", _same, _same),
-    "log": Transform("log", np.log, np.exp),
-    "logit": Transform("logit", _logit, _expit),
+    "identity": Transform("identity", _same, _same, _one),
+    "log": Transform("log", np.log, np.exp, _same),
+    # degrees of freedom of a distribution that has a variance
+    "log_above_2": Transform("log_above_2", _log_above_two, _two_and_exp, _less_two),
+    "logit": Transform("logit", _logit, _expit, _logistic_slope),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An auxiliary parameter of a family of a mean (``sigma``, ``shape``).
+    """An auxiliary parameter of a family of a mean (``sigma``, ``shape``) or of a latent distribution.
 
     Attributes
     ----------
     name : str
-    transform : {"log", "identity", "logit"}
+    transform : {"log", "identity", "logit", "log_above_2"}
         Scale of its linear predictor.
     start : float
         Starting value on the natural scale.

@@ -26,6 +26,7 @@ __all__ = [
     "cumulative_proportions",
     "draw_categories",
     "encode_categories",
+    "encode_flags",
     "log_rising",
     "need_variation",
     "normalised",
@@ -36,9 +37,9 @@ __all__ = [
 _SERIES_FROM = 16.0
 
 
-def compiled(family: str, link: Link, options: Mapping[str, float] | None = None) -> Any:
+def compiled(family: str, link: Link, options: Mapping[str, float | str] | None = None) -> Any:
     """Return the compiled block function of a family and link, or None if there is none."""
-    given = {} if options is None else dict(options)
+    given: dict[str, float | str] = {} if options is None else dict(options)
     exponent = getattr(link, "exponent", None)
     if exponent is not None:
         given["power"] = exponent
@@ -104,6 +105,26 @@ def encode_categories(column: Column, family: str) -> tuple[Array, tuple[str, ..
     if present.size == 1:
         raise ResponseError(f"constant response: {column.name!r} is {labels[0]} in every row")
     return codes.reshape(-1).astype(float), labels
+
+
+def encode_flags(column: Column, owner: str, meaning: str) -> Array:
+    """Return 0 or 1 for each row of a column that says yes or no.
+
+    Parameters
+    ----------
+    column : Column
+        Numbers, or the labels ``("False", "True")``.
+    owner, meaning : str
+        Whose column it is and what its values stand for, for messages.
+    """
+    flags = np.asarray(column.values, float)
+    if column.levels != ("False", "True"):
+        column.need_numbers(owner)
+    outside = (flags != 0.0) & (flags != 1.0)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise ResponseError(f"{column.name!r} is {flags[row]:g}, but it must be {meaning}", row)
+    return flags
 
 
 def cumulative_proportions(codes: Array, categories: int, weight: Array) -> Array:

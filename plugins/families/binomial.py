@@ -1,4 +1,4 @@
-"""The binomial distribution, with optional lower and upper asymptotes."""
+"""The binomial distribution, with an optional lower and upper asymptote."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from glamm.protocols import (
 
 __all__ = ["Binomial"]
 
-_ASYMPTOTES = {"none": (), "lower": ("guess",), "both": ("guess", "slip")}
+_ASYMPTOTES = {"none": (), "lower": ("guess",), "upper": ("slip",), "both": ("guess", "slip")}
 _COUNT = Interval(0.0, np.inf, closed="left", integer=True)
 
 
@@ -38,12 +38,13 @@ class Binomial(Family):
     mixture ``guess (1 - F) + (1 - slip) F``; F is the link's inverse.
 
     Channels: ``mu``, then ``logit guess`` (``asymptotes="lower"`` or ``"both"``), then ``logit slip``
-    (``"both"``). Columns of y: successes, trials. The log density holds ``log C(trials, successes)``.
+    (``"upper"`` or ``"both"``). Columns of y: successes, trials. The log density holds
+    ``log C(trials, successes)``.
 
     Parameters
     ----------
     link : Link
-    asymptotes : {"none", "lower", "both"}
+    asymptotes : {"none", "lower", "upper", "both"}
     """
 
     name = "binomial"
@@ -115,10 +116,10 @@ class Binomial(Family):
         upper, lower = self.link.log_inverse(nu[0]), self.link.log_complement(nu[0])
         if len(nu) == 1:
             return upper, lower
-        log_guess, log_no_guess = _log_logistic(nu[1]), _log_logistic(-nu[1])
-        if len(nu) == 2:
-            return np.logaddexp(log_guess + lower, upper), log_no_guess + lower
-        log_slip, log_no_slip = _log_logistic(nu[2]), _log_logistic(-nu[2])
+        auxiliary = dict(zip(_ASYMPTOTES[self.asymptotes], nu[1:], strict=True))
+        never = np.asarray(-np.inf)
+        log_guess, log_no_guess = (_log_logistic(s * auxiliary.get("guess", never)) for s in (1.0, -1.0))
+        log_slip, log_no_slip = (_log_logistic(s * auxiliary.get("slip", never)) for s in (1.0, -1.0))
         return (
             np.logaddexp(log_guess + lower, log_no_slip + upper),
             np.logaddexp(log_no_guess + lower, log_slip + upper),
@@ -135,8 +136,9 @@ class Binomial(Family):
             return normalised(won + lost + constant)
 
     def kernel(self) -> Any:
-        asymptotes = float(len(_ASYMPTOTES[self.asymptotes]))
-        return compiled(self.name, self.link, {"asymptotes": asymptotes} if asymptotes else None)
+        return compiled(
+            self.name, self.link, {"asymptotes": "" if self.asymptotes == "none" else self.asymptotes}
+        )
 
     def cumulant(self) -> str:
         return "logistic" if self.link.name == "logit" and self.asymptotes == "none" else ""

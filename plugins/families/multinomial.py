@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from glamm.numdiff import pairs
+from glamm.plugins.families._categories import log_linear_derivatives
 from glamm.plugins.families._common import (
     compiled,
     cumulative_proportions,
@@ -70,18 +70,10 @@ class Multinomial(Family):
 
     def block(self, y: Array, nu: Sequence[Array], order: int = 0) -> tuple[list[Array], ...]:
         ll = self.log_likelihood(y, nu)
-        n_channels = len(nu)
-        p = np.moveaxis(self.mean_value((), nu), -1, 0)[1:]
-        p = np.broadcast_to(p, (n_channels, *ll.shape))
-        result = [[ll]]
-        if order > 0:
-            result.append([(y[:, 0] == k + 1) - p[k] for k in range(n_channels)])
-        # minus the cumulants of an indicator vector with probabilities p
-        if order > 1:
-            result.append([p[k] * p[m] - (k == m) * p[k] for k, m in pairs(n_channels)])
-        if order > 2:
-            result.append([_third(p, k, m, c) for k, m in pairs(n_channels) for c in range(n_channels)])
-        return tuple(result)
+        channels = len(nu)
+        p = np.broadcast_to(self.mean_value((), nu), (*ll.shape, channels + 1))
+        design = np.vstack((np.zeros(channels), np.eye(channels)))
+        return ([ll], *log_linear_derivatives(p, design, y[:, 0], order))
 
     def kernel(self) -> Any:
         return compiled(self.name, self.link)
@@ -102,9 +94,3 @@ class Multinomial(Family):
     ) -> Array:
         code = draw_categories(rng, self.mean_value(categories, nu))
         return np.column_stack((code, y[:, 1]))
-
-
-def _third(p: Array, k: int, m: int, c: int) -> Array:
-    """Return minus the third cumulant of the indicators of categories k, m and c."""
-    same = (k == m) * p[k] * p[c] + (k == c) * p[k] * p[m] + (m == c) * p[m] * p[k]
-    return np.asarray(same - (k == m == c) * p[k] - 2.0 * p[k] * p[m] * p[c])

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import gamma
 
-from glamm.plugins.families._common import LogMeanFamily, compiled, need_variation
+from glamm.plugins.families._common import LogMeanFamily, compiled, encode_flags, need_variation
 from glamm.protocols import Array, Column, Encoded, Interval, Parameter, ResponseError
 
 __all__ = ["Exponential", "Weibull"]
@@ -43,25 +43,14 @@ class Weibull(LogMeanFamily):
             raise ResponseError(
                 f"{time.name!r} is {time.values[row]:g}, but a survival time is positive", row
             )
-        event = np.ones(inside.size) if len(columns) == 1 else self._events(columns[1])
+        event = np.ones(inside.size)
+        if len(columns) == 2:
+            event = encode_flags(columns[1], "surv()", "1 (event) or 0 (censored)")
         if event.size and not event.any():
             raise ResponseError(f"every time of {time.name!r} is censored: no event to learn from")
         encoded = Encoded(np.column_stack((np.asarray(time.values, float), event)))
         # times that are all the same have no finite shape
         return need_variation(time, encoded) if self.parameters else encoded
-
-    @staticmethod
-    def _events(column: Column) -> Array:
-        event = np.asarray(column.values, float)
-        if column.levels is not None and column.levels != ("False", "True"):
-            column.need_numbers("surv()")
-        outside = (event != 0.0) & (event != 1.0)
-        if outside.any():
-            row = int(np.argmax(outside))
-            raise ResponseError(
-                f"{column.name!r} is {event[row]:g}, but it must be 1 (event) or 0 (censored)", row
-            )
-        return event
 
     def log_density_at(self, y: Array, log_mu: Array, *parameters: Array) -> Array:
         return self._log_likelihood(y, np.ones_like(y), log_mu, np.log(parameters[0]))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.special import gammaln
+from collections.abc import Sequence
+from functools import partial
 
-from glamm.protocols import Array, LatentDistribution
+import numpy as np
+from scipy.special import gammaln, polygamma
+
+from glamm.plugins.latents._functions import EXP, LOG1P
+from glamm.plugins.latents._jets import variables
+from glamm.protocols import Array, LatentDistribution, Parameter
 
 __all__ = ["StudentT"]
 
@@ -15,23 +20,41 @@ class StudentT(LatentDistribution):
 
     Parameters
     ----------
-    df : float
-        More than 2, else there is no variance to scale by.
+    df : float or None
+        More than 2, else there is no variance to scale by; None: estimated.
     """
 
     name = "student_t"
 
-    def __init__(self, df: float) -> None:
-        if not df > 2.0 or not np.isfinite(df):
+    def __init__(self, df: float | None = None) -> None:
+        if df is not None and not (df > 2.0 and np.isfinite(df)):
             raise ValueError(f"df is {df}, it must be a finite number above 2 (the variance is scaled to 1)")
-        self.df = float(df)
+        self.parameters = (Parameter("df", transform="log_above_2", start=8.0, fixed=df),)
 
-    def log_density(self, u: Array) -> Array:
-        df = self.df
-        constant = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(np.pi * (df - 2.0))
+    def log_density(self, u: Array, *parameters: Array) -> Array:
+        (df,) = parameters
         with np.errstate(over="ignore"):
             kernel = np.log1p(np.square(np.asarray(u, float)) / (df - 2.0))
-        return np.asarray(constant - 0.5 * (df + 1.0) * kernel)
+        return np.asarray(_constant(df) - 0.5 * np.log(np.pi * (df - 2.0)) - 0.5 * (df + 1.0) * kernel)
 
-    def simulate(self, rng: np.random.Generator, size: int) -> Array:
-        return np.asarray(rng.standard_t(self.df, size) * np.sqrt((self.df - 2.0) / self.df))
+    def block(self, nu: Sequence[Array], order: int = 0) -> tuple[list[Array], ...]:
+        u, log_excess = variables(nu, order)
+        df = log_excess.through(*EXP) + 2.0
+        kernel = (u * u * (log_excess * -1.0).through(*EXP)).through(*LOG1P)
+        constant = df.through(_constant, *(partial(_constant_slope, degree=k) for k in (1, 2, 3)))
+        half = (df + 1.0) * -0.5
+        return (constant - log_excess * 0.5 - 0.5 * float(np.log(np.pi)) + half * kernel).block()
+
+    def simulate(self, rng: np.random.Generator, size: int, *parameters: float) -> Array:
+        (df,) = parameters
+        return np.asarray(rng.standard_t(df, size) * np.sqrt((df - 2.0) / df))
+
+
+def _constant(df: Array) -> Array:
+    return np.asarray(gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df))
+
+
+def _constant_slope(df: Array, degree: int) -> Array:
+    """Return a derivative of `_constant`; of degree 1 it takes digamma functions."""
+    upper, lower = polygamma(degree - 1, 0.5 * (df + 1.0)), polygamma(degree - 1, 0.5 * df)
+    return np.asarray(0.5**degree * (upper - lower))

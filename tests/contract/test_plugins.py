@@ -1,5 +1,7 @@
 """Every registered plugin keeps the promises of its protocol."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -31,11 +33,15 @@ def test_powers(exponent):
     "distribution",
     [
         registry.latent("normal"),
-        registry.latent("student_t", df=3),
-        registry.latent("student_t", df=5),
-        registry.latent("student_t", df=200),
+        registry.latent("student_t"),
+        *(registry.latent("student_t", df=df) for df in (2.5, 3, 5, 200, 1e6)),
+        registry.latent("skew_normal"),
+        *(registry.latent("skew_normal", shape=shape) for shape in (-20.0, -3.0, 0.0, 0.5)),
+        registry.latent("normal_mixture"),
+        registry.latent("normal_mixture", weight=0.9, separation=5.0, ratio=0.3),
+        registry.latent("normal_mixture", separation=1e-3, ratio=3.0),
     ],
-    ids=lambda d: f"{d.name} {vars(d).get('df', '')}",
+    ids=lambda d: " ".join([d.name, *(f"{p.fixed:g}" for p in d.parameters if p.fixed is not None)]),
 )
 def test_latent_distributions(distribution):
     check_latent_distribution(distribution)
@@ -46,7 +52,7 @@ def test_families(name, link):
     check_family(made(name, link))
 
 
-@pytest.mark.parametrize("asymptotes", ["lower", "both"])
+@pytest.mark.parametrize("asymptotes", ["lower", "upper", "both"])
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "loglog"])
 def test_binomial_with_asymptotes(link, asymptotes):
     check_family(made("binomial", link, asymptotes=asymptotes))
@@ -57,6 +63,41 @@ def test_binomial_counts():
     columns = (Column("s", successes), Column("f", 4.0 - successes))
     outcomes = np.column_stack((np.arange(5.0), np.full(5, 4.0)))
     check_family(made("binomial"), "cbind", columns, outcomes)
+
+
+@pytest.mark.parametrize("asymptotes", ["lower", "upper", "both"])
+def test_binomial_counts_with_asymptotes(asymptotes):
+    successes = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 2.0])
+    columns = (Column("s", successes), Column("f", 4.0 - successes))
+    outcomes = np.column_stack((np.arange(5.0), np.full(5, 4.0)))
+    check_family(made("binomial", asymptotes=asymptotes), "cbind", columns, outcomes)
+
+
+def test_only_the_plain_logit_model_has_a_cumulant_function():
+    assert made("binomial").cumulant() == "logistic"
+    assert not any(made("binomial", asymptotes=a).cumulant() for a in ("lower", "upper", "both"))
+
+
+SETS = Column("set", np.repeat(np.arange(4.0), (2, 3, 4, 1)))
+
+
+def test_choices_from_sets_of_any_size():
+    chosen = Column("y", np.array([0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]))
+    outcomes = np.column_stack((np.arange(4.0), np.full(4, 4.0), np.full(4, 4.0)))
+    check_family(made("choice"), "choice", (chosen, SETS), outcomes)
+
+
+def test_rankings_with_ties_of_sets_of_any_size():
+    ranks = Column("y", np.array([1.0, 2.0, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0, 2.0, 1.0]))
+    orders = np.array(list(itertools.permutations((1.0, 2.0, 3.0, 4.0))))
+    check_family(made("ranking"), "ranking", (ranks, SETS), np.column_stack((np.full(24, 4.0), orders)))
+
+
+def test_partial_rankings_share_the_probability():
+    ranks = Column("y", np.array([1.0, 2.0, 0.0, 0.0]))
+    places = np.array(sorted(set(itertools.permutations((1.0, 2.0, 0.0, 0.0)))))
+    outcomes = np.column_stack((np.full(12, 4.0), places))
+    check_family(made("ranking"), "ranking", (ranks, Column("set", np.zeros(4))), outcomes)
 
 
 def test_student_t_with_fixed_df():

@@ -92,7 +92,7 @@ def test_built_in_names():
     [
         (FamilySpec("poison"), "did you mean 'poisson'?"),
         (FamilySpec("Binomial"), "did you mean 'binomial'?"),
-        (FamilySpec("zzz"), "there is no family 'zzz'; there are beta, binomial,"),
+        (FamilySpec("zzz"), "there is no family 'zzz'; there are adjacent, beta, binomial,"),
         (FamilySpec("binomial", "probitt"), "there is no link 'probitt'"),
         (FamilySpec("binomial", "log"), "its mean lies in (0, inf), the family needs (0, 1)"),
         (FamilySpec("binomial", "identity"), "links of 'binomial': logit, probit, cloglog, loglog"),
@@ -102,8 +102,8 @@ def test_built_in_names():
         (FamilySpec("student_t", None, (), (("df", -4.0),)), "df is -4.0, it must be a positive number"),
         (FamilySpec("student_t", None, (), (("df", "x"),)), "df is x, it must be a positive number"),
         (
-            FamilySpec("binomial", None, (), (("asymptotes", "upper"),)),
-            "asymptotes is 'upper', it can be 'none', 'lower', 'both'",
+            FamilySpec("binomial", None, (), (("asymptotes", "middle"),)),
+            "asymptotes is 'middle', it can be 'none', 'lower', 'upper', 'both'",
         ),
         (FamilySpec("gaussian", "power"), "the link 'power' is written power(exponent), not with ()"),
         (FamilySpec("gaussian", "power", (1.0, 2.0)), "power(exponent), not with (1, 2)"),
@@ -137,9 +137,12 @@ def test_options_and_links_arrive():
 
 
 def test_latent_options():
-    assert registry.latent("student_t", df=4).df == 4.0
+    assert registry.latent("student_t", df=4).parameters[0].fixed == 4.0
+    assert registry.latent("student_t").parameters[0].fixed is None
     assert "df is 2" in refused(registry.latent, "student_t", df=2)
-    assert "is written student_t(df), not with ()" in refused(registry.latent, "student_t")
+    assert "shape is inf" in refused(registry.latent, "skew_normal", shape=np.inf)
+    for option, value in (("weight", 1.0), ("separation", 0.0), ("ratio", -1.0)):
+        assert f"{option} is" in refused(registry.latent, "normal_mixture", **{option: value})
     assert "has no option 'df'; it has no options" in refused(registry.latent, "normal", df=3)
 
 

@@ -65,6 +65,7 @@ def test_a_constant_response_has_no_dispersion(name):
         ("binomial", (1, 1)),
         ("ordinal", (2, 2)),
         ("sequential", (2, 2)),
+        ("adjacent", (2, 2)),
         ("multinomial", (2, 2)),
     ],
 )
@@ -103,7 +104,7 @@ def test_counts():
     assert "constant response" in refused(family, numbers(1, 2), numbers(0, 0), form="cbind")[0]
 
 
-@pytest.mark.parametrize("name", ["ordinal", "sequential"])
+@pytest.mark.parametrize("name", ["ordinal", "sequential", "adjacent"])
 @pytest.mark.parametrize(
     ("column", "categories"),
     [
@@ -117,7 +118,9 @@ def test_ordered_categories(name, column, categories):
     response = encoded(family, column)
     assert response.categories == categories
     assert response.y.tolist() == [[2.0, 2.0], [0.0, 2.0], [1.0, 2.0]]
-    thresholds = [p.label for p in family.predictors(response) if p.name == "threshold"]
+    mu, *others = family.predictors(response)
+    assert (mu.name, mu.intercept) == ("mu", False)
+    thresholds = [p.label for p in others if p.name in ("threshold", "step")]
     assert thresholds == [f"{categories[0]}|{categories[1]}", f"{categories[1]}|{categories[2]}"]
 
 
@@ -176,6 +179,69 @@ def test_survival_times():
     assert family.takes("surv", 1) and family.takes("surv", 2) and not family.takes("surv", 3)
 
 
+def sets(*codes, levels=None):
+    return Column("set", np.array(codes, float), levels)
+
+
+def test_choices():
+    family = made("choice")
+    response = encoded(family, numbers(0, 1, 1, 0, 0, 1), sets(0, 0, 1, 1, 1, 2), form="choice")
+    assert response.y.tolist() == [[1.0, 2.0, 3.0], [0.0, 3.0, 3.0], [0.0, 1.0, 3.0]]
+    assert response.categories == ("1", "2", "3")
+    assert family.channels(response).tolist() == [[0, 1, -1], [0, 1, 2], [0, -1, -1]]
+    assert [(p.name, p.label, p.intercept) for p in family.predictors(response)] == [
+        ("mu", k, False) for k in "123"
+    ]
+    assert family.decode_sets(response.y).tolist() == [0, 1, 1, 0, 0, 1]
+    assert family.decode("choice", response.y).tolist() == [[0, 0], [1, 0], [1, 1], [0, 1], [0, 1], [1, 2]]
+
+
+def test_sets_in_any_order():
+    family = made("choice")
+    flags = Column("y", np.array([0, 0, 1, 1]), ("False", "True"))
+    response = encoded(family, flags, sets(7, 3, 7, 3), form="choice")
+    assert response.y.tolist() == [[1.0, 2.0, 2.0], [1.0, 2.0, 2.0]]
+    text, row = refused(family, numbers(0, 2, 1, 1), sets(7, 3, 7, 3), form="choice")
+    assert (text, row) == ("'y' is 2, but it must be 1 (chosen) or 0 (not chosen)", 1)
+    text, row = refused(family, numbers(1, 0, 1, 1), sets(7, 3, 7, 3), form="choice")
+    assert (text, row) == ("the set 7 has 2 alternatives chosen by 'y', but it must have one", 0)
+
+
+def test_sets_without_a_choice():
+    family = made("choice")
+    trip = sets(0, 0, 1, 1, levels=("home", "work"))
+    text, row = refused(family, numbers(0, 1, 0, 0), trip, form="choice")
+    assert (text, row) == ("the set 'work' has 0 alternatives chosen by 'y', but it must have one", 2)
+    assert "has one alternative" in refused(family, numbers(1, 1), sets(0, 1), form="choice")[0]
+    labelled = labels([0, 1], ("no", "yes"))
+    assert "holds labels" in refused(family, labelled, sets(0, 0), form="choice")[0]
+
+
+def test_rankings():
+    family = made("ranking")
+    ranks = numbers(10, 2, 5, np.nan, 1, 0, 3, 1.5, 1.5)
+    response = encoded(family, ranks, sets(0, 0, 0, 1, 1, 1, 2, 2, 2), form="ranking")
+    assert response.y.tolist() == [[3.0, 3.0, 1.0, 2.0], [3.0, 0.0, 1.0, 0.0], [3.0, 2.0, 1.0, 1.0]]
+    assert family.decode_sets(response.y).tolist() == [3, 1, 2, 0, 1, 0, 2, 1, 1]
+    observed = family.observed(response.y)
+    assert observed[:2].tolist() == [1, 1] and np.isnan(observed[2])
+
+
+def test_rankings_that_are_none():
+    family = made("ranking")
+    text, row = refused(family, numbers(1, 2, -1), sets(0, 0, 0), form="ranking")
+    assert row == 2 and "'y' is -1, but a rank is positive" in text
+    text = refused(family, numbers(1, 1, 0, 0), sets(0, 0, 1, 1), form="ranking")[0]
+    assert text == "no set of 'set' has one alternative ranked above another"
+    tied = numbers(1, 2, *[1] * 6, 2)
+    text, row = refused(family, tied, sets(0, 0, *[4] * 7), form="ranking")
+    assert row == 2
+    assert text.startswith("the set 4 has 6 alternatives of the same rank by 'y'; at most 5")
+    last = numbers(1, *[2] * 6)
+    assert encoded(family, last, sets(*[0] * 7), form="ranking").y.tolist() == [[7.0, 1.0, *[2.0] * 6]]
+    assert "holds labels" in refused(family, labels([0, 1], ("a", "b")), sets(0, 0), form="ranking")[0]
+
+
 STARTS = [
     ("gaussian", None, numbers(1, 2, 3, 6), [3.0, 0.5 * np.log(3.5)]),
     ("poisson", "sqrt", numbers(1, 2, 3, 10), [2.0]),
@@ -192,7 +258,7 @@ def test_starting_values(name, link, column, expected):
     np.testing.assert_allclose(family.start(encoded(family, column), np.ones(4)), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(set(registry.names("families")) - {"beta"}))
+@pytest.mark.parametrize("name", sorted(set(registry.names("families")) - {"beta", "choice", "ranking"}))
 def test_weights_count_as_repeated_rows(name):
     family = made(name)
     values = numbers(1, 0, 0) if name == "binomial" else numbers(1, 2, 4)
@@ -207,6 +273,16 @@ def test_weights_count_as_repeated_rows(name):
 def test_starting_thresholds_reproduce_the_proportions(link):
     values = numbers(*np.repeat([1.0, 2.0, 3.0, 4.0], [1000, 4000, 3000, 2000]))
     family = made("ordinal", link)
+    response = encoded(family, values)
+    start = [np.array([x]) for x in family.start(response, np.ones(10_000))]
+    np.testing.assert_allclose(
+        family.mean_value(response.categories, start)[0], [0.1, 0.4, 0.3, 0.2], atol=1e-4
+    )
+
+
+def test_starting_steps_reproduce_the_proportions():
+    values = numbers(*np.repeat([1.0, 2.0, 3.0, 4.0], [1000, 4000, 3000, 2000]))
+    family = made("adjacent")
     response = encoded(family, values)
     start = [np.array([x]) for x in family.start(response, np.ones(10_000))]
     np.testing.assert_allclose(

@@ -30,7 +30,11 @@ MODELS = (
     "binomial(probit)",
     "binomial(cloglog)",
     "binomial(loglog)",
-    *(f'binomial({link}, asymptotes="{side}")' for link in ("logit", "probit") for side in ("lower", "both")),
+    *(
+        f'binomial({link}, asymptotes="{side}")'
+        for link in ("logit", "probit")
+        for side in ("lower", "upper", "both")
+    ),
     "beta(logit)",
     "beta(probit)",
     "beta(cloglog)",
@@ -41,7 +45,10 @@ MODELS = (
     "sequential(logit)",
     "sequential(probit)",
     "sequential(cloglog)",
+    "adjacent(logit)",
     "multinomial(logit)",
+    "choice(logit)",
+    "ranking(logit)",
     "weibull(log)",
     "exponential(log)",
 )
@@ -54,16 +61,32 @@ CHANNELS = {
     "beta": 2,
     "ordinal": 4,
     "sequential": CATEGORIES,
+    "adjacent": CATEGORIES,
     "multinomial": CATEGORIES - 1,
+    "choice": CATEGORIES,
+    "ranking": CATEGORIES,
     "weibull": 2,
 }
+# whole, partial and with ties, of two to four alternatives
+RANKINGS = (
+    (4, 3, 1, 4, 2),
+    (4, 0, 2, 0, 1),
+    (4, 0, 0, 0, 0),
+    (4, 1, 2, 1, 3),
+    (4, 2, 1, 2, 2),
+    (4, 1, 1, 1, 2),
+    (4, 2, 1, 1, 0),
+    (3, 3, 2, 1, 0),
+    (3, 1, 1, 0, 0),
+    (2, 2, 1, 0, 0),
+    (1, 1, 0, 0, 0),
+)
 
 
 def _split(model):
     """Name, link and keyword options of a model as `capsule` takes them."""
     spec = family_spec(model)
-    side = "both" if '"both"' in model else "lower" if '"lower"' in model else ""
-    return spec.name, model.split("(")[1].split(",")[0].rstrip(")"), {"asymptotes": side} if side else {}
+    return spec.name, spec.link, dict(spec.options)
 
 
 def _block(model, instructions=""):
@@ -72,12 +95,18 @@ def _block(model, instructions=""):
 
 def _count(model):
     name, _, options = _split(model)
-    return 1 + ("lower", "both").index(options["asymptotes"]) + 1 if options else CHANNELS.get(name, 1)
+    asymptotes = {"lower": 1, "upper": 1, "both": 2}
+    return 1 + asymptotes[options["asymptotes"]] if options else CHANNELS.get(name, 1)
 
 
 def _response(model, n, rng, trials=6):
     name = _split(model)[0]
-    if name in ("ordinal", "sequential", "multinomial"):
+    if name == "choice":
+        size = rng.integers(1, CATEGORIES + 1, n)
+        y = np.column_stack((rng.integers(0, size), size, np.full(n, CATEGORIES)))
+    elif name == "ranking":
+        y = np.array(RANKINGS)[rng.integers(0, len(RANKINGS), n)]
+    elif name in ("ordinal", "sequential", "adjacent", "multinomial"):
         y = np.column_stack((rng.integers(0, CATEGORIES, n), np.full(n, CATEGORIES - 1)))
     elif name == "binomial":
         size = rng.integers(1, trials + 1, n)
