@@ -3,11 +3,19 @@
 from glamm.graph.build import build
 from glamm.graph.families import family_spec
 from glamm.graph.model import (
+    ROW,
     AuxiliaryModel,
+    ClassVariable,
+    ConstraintSpec,
+    CovarianceSpec,
+    DefinitionSpec,
     FamilySpec,
     GroupFactor,
+    LatentVariable,
     Level,
+    MissingCovariate,
     ModelGraph,
+    Modifier,
     RandomBlock,
     Response,
     ResponseForm,
@@ -15,11 +23,19 @@ from glamm.graph.model import (
 )
 
 __all__ = [
+    "ROW",
     "AuxiliaryModel",
+    "ClassVariable",
+    "ConstraintSpec",
+    "CovarianceSpec",
+    "DefinitionSpec",
     "FamilySpec",
     "GroupFactor",
+    "LatentVariable",
     "Level",
+    "MissingCovariate",
     "ModelGraph",
+    "Modifier",
     "RandomBlock",
     "Response",
     "ResponseForm",
