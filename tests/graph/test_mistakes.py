@@ -73,6 +73,8 @@ MISTAKES = [
     ("f =~ i1; c ~ classes(2) + f; f ~ c", "goes round in a circle: f -> c -> f", "f ~ c", "leave out"),
     ("f =~ y; y ~ x; f ~ y", "goes round in a circle: f -> y -> f", "f ~ y", "leave out"),
     ("y ~ x; x ~ y", "goes round in a circle: y -> x -> y", "y ~ x", "leave out"),
+    ("y ~ offset(x); x ~ (1 + y | g)", "goes round in a circle: y -> x -> y", "y ~ offset(x)", "leave out"),
+    ("log(y) ~ x; x ~ y", "goes round in a circle: x -> log(y) -> x", "x ~ y", "leave out"),
     ("y ~ mi(x); x ~ f; f =~ i1; f ~ mi(x)", "goes round in a circle: f -> x -> f", "f ~ mi(x)", "leave out"),
     (
         "f =~ i1; mean(f) ~ x",
