@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glamm.graph.covariances import predicting
-from glamm.graph.drafts import Draft, Drafts, LatentDraft, ResponseDraft
+from glamm.graph.drafts import Draft, Drafts, LatentDraft
 from glamm.graph.order import find_cycle, ordered
 
 __all__ = ["check_levels", "check_used", "dependency_order"]
@@ -12,39 +12,34 @@ __all__ = ["check_levels", "check_used", "dependency_order"]
 def _names(drafts: Drafts, draft: Draft) -> list[str]:
     """Return every name that the predictors of a variable hold, those of ``mi(x)`` as they are."""
     found: dict[str, None] = {}
-    for model in draft.predictors.values():
-        for term in model.terms:
-            columns = [name for factor in term.factors for name in sorted(drafts.expander.names[factor])]
-            found |= dict.fromkeys([*term.latents, *columns])
+    terms = [term for model in draft.predictors.values() for term in model.terms]
+    for block in drafts.blocks:
+        if any(name == draft.name for name, _ in block.members):
+            terms += block.terms
+    factors = [factor for term in terms for factor in term.factors]
+    factors += [offset for model in draft.predictors.values() for offset in model.offsets]
+    for term in terms:
+        found |= dict.fromkeys(term.latents)
+    for factor in factors:
+        found |= dict.fromkeys(sorted(drafts.expander.names[factor]))
     return list(found)
 
 
-def _predictors(drafts: Drafts, draft: Draft) -> list[Draft]:
-    """Return the variables that a variable is regressed on or measures."""
-    found: list[Draft] = []
-    for name in _names(drafts, draft):
-        if name in drafts.missing:
-            found.append(drafts.responses[drafts.missing[name].response])
-        elif name in drafts.latents:
-            found.append(drafts.latents[name])
-        elif name in drafts.classes:
-            found.append(drafts.classes[name])
-        else:
-            found += [other for other in drafts.responses.values() if name in other.columns]
-    return found
+def _unobserved(drafts: Drafts, name: str) -> Draft | None:
+    """Return what `name` stands for where that is not observed, or not everywhere."""
+    if name in drafts.missing:
+        return drafts.responses[drafts.missing[name].response]
+    return drafts.latents.get(name) or drafts.classes.get(name)
 
 
 def check_levels(drafts: Drafts) -> None:
     """Report variables that depend on what varies inside their own clusters, whatever the data."""
     for draft in drafts.variables():
-        for other in _predictors(drafts, draft):
-            if isinstance(other, ResponseDraft) and not any(
-                spec.response == other.name for spec in drafts.missing.values()
-            ):
-                continue
-            if drafts.is_below(other.level, draft.level):
+        for name in _names(drafts, draft):
+            other = _unobserved(drafts, name)
+            if other is not None and drafts.is_below(other.level, draft.level):
                 drafts.problem(
-                    f"{draft.name!r} lives at the level {draft.level!r} and cannot depend on {other.name!r}, "
+                    f"{draft.name!r} lives at the level {draft.level!r} and cannot depend on {name!r}, "
                     f"which varies inside it (level {other.level!r})",
                     draft.predictors["mu"].span if "mu" in draft.predictors else draft.span,
                     f"regress {other.name} on {draft.name}, or give {other.name} a higher level",
@@ -94,9 +89,16 @@ def check_used(drafts: Drafts) -> None:
 def dependency_order(drafts: Drafts) -> list[str]:
     """Return the names of all variables, each after those it depends on; a cycle is reported."""
     variables: dict[str, Draft] = {**drafts.latents, **drafts.classes, **drafts.responses}
-    depends = {
-        name: [other.name for other in _predictors(drafts, draft)] for name, draft in variables.items()
-    }
+    measured: dict[str, list[str]] = {}
+    for response in drafts.responses.values():
+        for column in response.columns:
+            measured.setdefault(column, []).append(response.name)
+    depends: dict[str, list[str]] = {}
+    for name, draft in variables.items():
+        depends[name] = []
+        for used in _names(drafts, draft):
+            other = _unobserved(drafts, used)
+            depends[name] += measured.get(used, []) if other is None else [other.name]
     cycle = find_cycle(depends)
     # What stands in its own predictor has been reported there.
     if len(set(cycle)) > 1:

@@ -85,6 +85,12 @@ def _check_distribution(
                 f"{draft.name!r} lives on mass points and has no disturbance that could vary",
                 statement.span,
             )
+        elif isinstance(draft, ResponseDraft) and drafts.families[draft.name].name != "gaussian":
+            drafts.problem(
+                f"{draft.name!r} is {drafts.families[draft.name]} and has no residual variance",
+                statement.span,
+                "Gaussian responses have one; others covary through a latent variable that predicts both",
+            )
         elif left is right and parameter in draft.predictors:
             drafts.problem(
                 f"the variance of {draft.name!r} follows from {parameter}({draft.name}) ~ ...",

@@ -11,7 +11,7 @@ from glamm.graph.drafts import ClassDraft, Draft, Drafts, LatentDraft
 from glamm.graph.factors import addends, quoted
 from glamm.graph.model import AuxiliaryModel, Term
 from glamm.graph.modifiers import split_modifier
-from glamm.graph.targets import variable_name
+from glamm.graph.targets import names_variable, variable_name
 
 __all__ = ["indicators_of", "read_measurements"]
 
@@ -37,7 +37,7 @@ def _pieces(measurement: Measurement) -> list[tuple[Expr, Expr]]:
 def indicators_of(measurements: list[Measurement]) -> list[Expr]:
     """Return the variables that ``=~`` statements have on the right; what is none is left out."""
     pieces = [piece for measurement in measurements for piece in _pieces(measurement)]
-    return [variable for _, variable in pieces if isinstance(variable, (Name, Call))]
+    return [variable for _, variable in pieces if names_variable(variable)]
 
 
 def read_measurements(drafts: Drafts, measurements: list[Measurement], scaled: Collection[str]) -> None:
@@ -75,7 +75,7 @@ def _loadings(drafts: Drafts, owner: LatentDraft, measurement: Measurement, scal
 
 
 def _measured(drafts: Drafts, owner: Draft, variable: Expr) -> Draft | None:
-    found = drafts.variable(variable_name(variable)) if isinstance(variable, (Name, Call)) else None
+    found = drafts.variable(variable_name(variable)) if names_variable(variable) else None
     if found is None:
         drafts.problem(
             f"{unparse(variable)} is no indicator: expected a response or a latent variable",

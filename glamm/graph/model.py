@@ -73,7 +73,8 @@ class Term:
     ----------
     factors : tuple of str
         Formulaic expressions of columns: ``("x", "bs(t, df=4)")``. The dummy of one class is the column
-        ```` `c[complier]` ````, a class variable the column ``c``: columns of the data extended by classes.
+        ```` `c[complier]` ````, a class variable the column ``c``, mass points the column
+        ```` `npml(1 | g, k=4)` ````: columns of the data extended by classes.
     latents : tuple of str
         Continuous latent variables, at most two, the same one twice for its square; ``"mi(x)"`` for a
         covariate with missing values.
@@ -143,7 +144,7 @@ class ResponseForm:
     Attributes
     ----------
     call : str
-        ``"cbind"``, ``"surv"``, or empty for a plain column.
+        ``"cbind"``, ``"surv"``, ``"choice"``, ``"ranking"``, or empty for a plain column.
     factors : tuple of str
         Expressions of its columns (formulaic factors, like those of a `Term`).
     """
@@ -270,7 +271,8 @@ class ClassVariable:
         ``"c"``; of mass points the text that makes them: ``"npml(1 | g, k=4)"``.
     level : str
     labels : tuple of str
-        Names of the classes, ``("1", "2", "3")`` where the text gives their number.
+        Names of the classes, ``("1", "2", "3")`` where the text gives their number; empty where the data
+        do: the categories of x in ``mi(x)``, as many mass points as there are (`automatic`).
     known : str
         Column with the labels of units whose membership is observed; empty for none.
     membership : AuxiliaryModel
@@ -417,9 +419,10 @@ class ModelGraph:
         return "\n".join(lines)
 
     def _loadings(self, name: str) -> list[str]:
+        measured: list[Response | LatentVariable] = [*self.responses, *self.latents]
         found = [
             _modified(term.modifier, ":".join((owner.name, *term.factors)))
-            for owner in (*self.responses, *self.latents)
+            for owner in measured
             for term in owner.predictors[0].terms
             if term.measures == name
         ]

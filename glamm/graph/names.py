@@ -58,7 +58,22 @@ def _specials(terms: Expr) -> list[Call]:
 
 
 class _Uses:
-    """Where names stand in a model."""
+    """Where names stand in a model.
+
+    Attributes
+    ----------
+    loaded, distributed, regressed, spread, covarying : dict
+        Names on the left of ``=~``, with a distribution, on the left of ``~``, inside ``sd()`` and in
+        ``~~``, with the place of the first.
+    classes : dict of str to (Call, Span)
+        Names with ``classes(...)``.
+    used : set of str
+        Names on the right of the ``~`` of something else.
+    indicators : set of str
+        Names on the right of ``=~``.
+    families : set of str
+        Names with a family.
+    """
 
     def __init__(self, tree: Model) -> None:
         self.loaded: dict[str, Span] = {}
@@ -68,13 +83,13 @@ class _Uses:
         self.spread: dict[str, Span] = {}
         self.used: set[str] = set()
         self.families: set[str] = set()
-        indicators: set[str] = set()
+        self.covarying: dict[str, Span] = {}
+        self.indicators: set[str] = set()
         for measurement in measurements_of(tree):
             for target in measurement.latents:
                 if isinstance(target.variable, Name):
                     self.loaded.setdefault(target.variable.name, target.span)
-            indicators |= set(used_names(measurement.indicators))
-        covarying: dict[str, Span] = {}
+            self.indicators |= set(used_names(measurement.indicators))
         for statement in tree.statements:
             match statement:
                 case Regression():
@@ -82,11 +97,9 @@ class _Uses:
                 case Covariance(left=left, right=right):
                     for side in (*addends(left), *addends(right)):
                         for name, node in names_in(split_modifier(side, [])[1]):
-                            covarying.setdefault(name, node.span)
+                            self.covarying.setdefault(name, node.span)
                 case FamilyOf(responses=responses):
                     self.families |= {response.name for response in responses if isinstance(response, Name)}
-        self.covarying = covarying
-        self.indicators = indicators
 
     def _regression(self, statement: Regression) -> None:
         specials = _specials(statement.terms)

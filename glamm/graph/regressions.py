@@ -155,4 +155,4 @@ def _distribution(drafts: Drafts, draft: LatentDraft, call: Call) -> None:
     draft.distribution = FamilySpec("none")
     model = draft.predictors["mu"]
     location = Term((quoted(name),), call.span)
-    draft.predictors["mu"] = replace(model, terms=(location, *model.terms), intercept=False)
+    draft.predictors["mu"] = replace(model, terms=(location, *model.terms))

@@ -11,7 +11,7 @@ from glamm.graph.model import ROW, ResponseForm
 from glamm.graph.names import is_bare_auxiliary
 from glamm.graph.terms import TRANSFORMS
 
-__all__ = ["SETS", "Targets", "add_response", "variable_name"]
+__all__ = ["SETS", "Targets", "add_response", "names_variable", "variable_name"]
 
 FORMS = ("cbind", "surv")
 # Forms of one row an alternative: which alternative, and which rows belong together.
@@ -21,6 +21,13 @@ SETS = ("choice", "ranking")
 def variable_name(expr: Expr) -> str:
     """Return what a variable is called: its column, or the call as canonical text."""
     return expr.name if isinstance(expr, Name) else unparse(expr)
+
+
+def names_variable(expr: Expr) -> bool:
+    """Return whether `expr` can be a response or latent variable: a name, or a call that makes a response."""
+    if not isinstance(expr, Call):
+        return isinstance(expr, Name)
+    return expr.function in (*FORMS, *SETS, *TRANSFORMS) or "." in expr.function
 
 
 def add_response(drafts: Drafts, variable: Expr, indicator: bool = False) -> ResponseDraft:

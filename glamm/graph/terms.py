@@ -24,6 +24,7 @@ from glamm.grammar.ast import (
     Unary,
 )
 from glamm.graph.factors import factor_text, names_in, quoted
+from glamm.graph.families import number
 from glamm.graph.model import Modifier, Term
 from glamm.graph.modifiers import MODIFIERS, is_modifier, merged, read_modifier
 from glamm.graph.symbols import Symbols
@@ -34,6 +35,9 @@ MOST_TERMS = 2000
 MOST_LATENTS = 2
 TRANSFORMS = ("I", "C", "log", "log2", "log10", "log1p", "exp", "exp2", "exp10", "expm1", "sqrt", "abs")
 
+# The column of a name in quotes.
+QUOTING = "Q"
+
 
 def is_special(call: Call) -> bool:
     """Return whether `call` says what a latent variable is: ``classes(3)``, ``npml(4)``, ``student_t(df=5)``.
@@ -42,10 +46,12 @@ def is_special(call: Call) -> bool:
     """
     if call.function == "classes":
         return True
-    if call.function in (*TRANSFORMS, *MODIFIERS) or "." in call.function:
+    if call.function in (*TRANSFORMS, *MODIFIERS, QUOTING) or "." in call.function:
         return False
     options = (*call.args, *(value for _, value in call.keywords))
-    return all(isinstance(option, (Number, Text, Unary)) or option == Name("auto") for option in options)
+    return all(
+        isinstance(option, Text) or option == Name("auto") or number(option) is not None for option in options
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,41 @@ def test_printed():
     )
 
 
+def test_latent_variables_and_classes_printed():
+    text = """
+        f | id =~ 1*y:time + s
+        s | id ~ x + c + label(b)*mi(z)
+        f ~ 1 + w + student_t(1 | g, df=5)
+        z | id ~ w
+        c | g ~ classes(2) + w
+        v ~ npml(1 | g, k="auto")
+        b > 0
+        d := b*b
+    """
+    assert str(graph(text)).splitlines() == [
+        "levels: id, g",
+        "s | id: gaussian",
+        "  s ~ x + c + label(b)*mi(z)",
+        "z | id: gaussian",
+        "  z ~ w",
+        "v: gaussian",
+        '  v ~ 0 + `npml(1 | g, k="auto")`',
+        "y: gaussian",
+        "  y ~ 1",
+        "f | id: normal",
+        "  f =~ s + 1*y:time",
+        "  f ~ 1 + w",
+        "  (1 | g) student_t(df=5)",
+        "c | g: 2 classes",
+        "  c ~ w",
+        'npml(1 | g, k="auto") | g: any number of mass points',
+        '  npml(1 | g, k="auto") ~ 1',
+        "f ~~ f",
+        "b > 0",
+        "d := b*b",
+    ]
+
+
 def test_equal_models_have_equal_graphs():
     one, two = graph("y ~ x+(1|g)"), graph("y ~ x + ( 1 | g )")
     assert (one.responses, one.levels, one.blocks) == (two.responses, two.levels, two.blocks)

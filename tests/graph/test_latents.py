@@ -82,6 +82,42 @@ def test_indicators_without_a_statement_of_their_own():
     assert graph("f =~ i1; i1 ~ 0").responses[0].predictors[0].intercept is False
 
 
+# ------------------------------------------------ models of the framework
+
+FRAMEWORK = [
+    ("g =~ french + english + math", "french english math", ["g"]),
+    ("verbal =~ y1 + y2 + y3;  spatial =~ y4 + y5 + y6", "y1 y2 y3 y4 y5 y6", ["verbal", "spatial"]),
+    ("y ~ 0 + item;  theta | person =~ y:item", "y item person", ["theta"]),
+    ("theta =~ i1 + i2;  theta ~ female;  i2 ~ female", "i1 i2 female", ["theta"]),
+    (
+        "y ~ time + treat; b0 | id =~ 1*y;  b1 | id =~ 1*y:time\n"
+        "drop ~ time + treat + b0 + b1;  family(drop) = binomial(cloglog)",
+        "y time treat id drop",
+        ["b0", "b1"],
+    ),
+    (
+        "y ~ x + treat + eta;  treat ~ x + z + 1*eta;  eta ~~ 1*eta;  family(treat) = binomial(probit)",
+        "y x treat z",
+        ["eta"],
+    ),
+    ("fibre =~ 1*d1 + 1*d2;  fibre ~ npml(6) + age;  chd ~ age + fibre", "d1 d2 age chd", ["fibre"]),
+    (
+        "read | student =~ 1*r1 + r2 + r3\n"
+        "climate | school =~ s1 + s2;  s1 + s2 | school ~ 1\n"
+        "mean_read | school ~ ses; read ~ climate + 1*mean_read + w",
+        "student school r1 r2 r3 s1 s2 ses w",
+        ["climate", "mean_read", "read"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "columns", "latents"), FRAMEWORK)
+def test_models_of_the_framework_mean_the_same_with_and_without_columns(text, columns, latents):
+    found = graph(text, columns=columns)
+    assert [latent.name for latent in found.latents] == latents
+    assert found == graph(text)
+
+
 # ------------------------------------------------ which names are latent
 
 Y = "y x z w g i1 i2 treat id"

@@ -54,6 +54,8 @@ MISTAKES = [
         "",
     ),
     # measurement
+    ("f =~ i1 + foo(3)", "foo(3) is no indicator", "foo(3)", "joined by +"),
+    ("f =~ i1 + mi(x)", "mi(x) is no indicator", "mi(x)", "joined by +"),
     ("f =~ i1 + i1", "f stands in the predictor of 'i1' twice", "i1", "write it once"),
     ("f =~ i1; i1 ~ f", "f stands in the predictor of 'i1' twice", "i1", "with =~ or with ~"),
     ("f =~ i1 - i2", "i1 - i2 is no indicator", "i1 - i2", "joined by +"),
@@ -73,6 +75,8 @@ MISTAKES = [
     ("f =~ i1; c ~ classes(2) + f; f ~ c", "goes round in a circle: f -> c -> f", "f ~ c", "leave out"),
     ("f =~ y; y ~ x; f ~ y", "goes round in a circle: f -> y -> f", "f ~ y", "leave out"),
     ("y ~ x; x ~ y", "goes round in a circle: y -> x -> y", "y ~ x", "leave out"),
+    ("y ~ offset(x); x ~ (1 + y | g)", "goes round in a circle: y -> x -> y", "y ~ offset(x)", "leave out"),
+    ("log(y) ~ x; x ~ y", "goes round in a circle: x -> log(y) -> x", "x ~ y", "leave out"),
     ("y ~ mi(x); x ~ f; f =~ i1; f ~ mi(x)", "goes round in a circle: f -> x -> f", "f ~ mi(x)", "leave out"),
     (
         "f =~ i1; mean(f) ~ x",
@@ -134,6 +138,18 @@ MISTAKES = [
     ("f =~ i1; f ~ npml(3); f ~~ f", "lives on mass points and has no disturbance", "f ~~ f", ""),
     ("f =~ i1; sd(f) ~ x; f ~~ 1*f", "follows from sd(f) ~ ...", "f ~~ 1*f", "one of the two"),
     ("y ~ x; sigma(y) ~ x; y ~~ 1*y", "follows from sigma(y) ~ ...", "y ~~ 1*y", "one of the two"),
+    (
+        "y ~ x; family(y) = poisson; y ~~ y",
+        "'y' is poisson and has no residual variance",
+        "y ~~ y",
+        "Gaussian",
+    ),
+    (
+        "y ~ x; y2 ~ x; family(y2) = binomial(probit); y ~~ y2",
+        "'y2' is binomial(probit)",
+        "y ~~ y2",
+        "Gaussian",
+    ),
     # classes
     ("y ~ x; c ~ classes(2)", "the class variable 'c' predicts nothing", "c", "use it: y ~ c"),
     ("y ~ c; c ~ classes(1)", "the number of classes, 2 to 1000", "classes(1)", "classes(3)"),

@@ -51,6 +51,8 @@ CASES = [
     ("`my col`*z", None, "`my col` z `my col`:z"),
     ("`x` + x", None, "x"),
     ("{x / 10} + y", None, "{x / 10} y"),
+    ('Q("my col")', None, 'Q("my col")'),
+    ("foo(-x)", None, "foo(-x)"),
     ("I(x > 2)", None, "I(x > 2)"),
 ]
 
