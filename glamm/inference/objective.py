@@ -322,7 +322,7 @@ class Objective:
         if not out["failed"]:
             self._trial = out["modes"]
         if self._mixture is not None:
-            out["loglik"], out["share"] = self._mixture.mix(out["loglik"])
+            out["loglik"], out["top_share"] = self._mixture.mix(out["loglik"])
             out["failed"] = not np.isfinite(out["loglik"]).all()
         return _Evaluation(out, factors, forms)
 
@@ -330,7 +330,7 @@ class Objective:
         """Return the gradient (T, P), a row for each top-level cluster where `edges` are given."""
         sums = [Sums(None if edges is None else of_level) for of_level in (edges or self._tops)]
         tops = 1 if edges is None else self.n_clusters
-        share = found.out.get("share")
+        share = found.out.get("top_share")
         state = Backward(sums, theta, found.factors, found.forms, tops)
         products = found.out.get("gc") or [None] * len(self._units)
         for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
@@ -392,10 +392,10 @@ class Objective:
         Clusters of a level without classes of its own have probability 1.
         """
         found = self._evaluate(np.asarray(theta, float), moments=True)
-        inner = found.out.get("shares") or [np.ones(level.clusters) for level in self.plan.levels]
+        inner = found.out.get("share") or [np.ones(level.clusters) for level in self.plan.levels]
         shares = [np.asarray(share) for share in inner]
         if self._mixture is not None:
-            shares[-1] = np.asarray(found.out["share"])
+            shares[-1] = np.asarray(found.out["top_share"])
         return shares
 
     def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
