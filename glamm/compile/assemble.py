@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm import registry
 from glamm.compile.checks import all_alone, collinear
+from glamm.compile.clusters import unit_of_cluster
 from glamm.compile.coefficients import Coefficients, Column
 from glamm.compile.constraints import Resolver, constrained_names, derived_parameters
 from glamm.compile.latents import Coordinate, CovarianceStructure, LevelDraft
@@ -23,13 +25,15 @@ from glamm.compile.layout import (
 from glamm.compile.levels import ClusterTree
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
 from glamm.compile.plan import LatentPlan, LevelPlan, PredictorPlan, ResponsePlan, TermPlan
+from glamm.compile.stacked import Sets, within_sets
 from glamm.compile.terms import fixed_modifiers, latent_columns
 from glamm.data import Design, Table
-from glamm.errors import DataError, Problem, nearest
+from glamm.errors import DataError, GlammError, Problem, Span, nearest
 from glamm.graph import (
     ROW,
     AuxiliaryModel,
     CovarianceSpec,
+    FamilySpec,
     LatentVariable,
     ModelGraph,
     Modifier,
@@ -38,6 +42,7 @@ from glamm.graph import (
     Term,
 )
 from glamm.protocols import Encoded, Family, Predictor
+from glamm.protocols.latents import LatentRatio
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -61,6 +66,8 @@ class Observed:
     cluster : ndarray of intp, shape (n,)
         Lowest-level cluster, ascending.
     weight : ndarray, shape (n,), or None
+    sets : Sets or None
+        Of a response whose units are sets of rows; `rows` and `chosen` are then all their rows.
     """
 
     response: Response
@@ -70,6 +77,12 @@ class Observed:
     chosen: Index | None
     cluster: Index
     weight: Array | None
+    sets: Sets | None = None
+
+    @property
+    def unit_rows(self) -> Index:
+        """Row of the data that each unit came from, the first of its set, shape (n,)."""
+        return self.rows if self.sets is None else self.rows[self.sets.first]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +146,7 @@ class Assembly:
         self._coefficients = Coefficients()
         self.drafts = [LevelDraft() for _ in tree.levels]
         self._loadings: dict[tuple[str, str, str], list[tuple[int, Design, Index]]] = {}
+        self._block_coordinates: list[tuple[RandomBlock, list[int]]] = []
         self._factors: tuple[LatentFactor, ...] | None = None
         self._residuals = {
             spec.left: spec for spec in graph.covariances if spec.left == spec.right not in self._number
@@ -197,7 +211,8 @@ class Assembly:
             else:
                 at = names.index(name)
                 design = self._design(at, block.terms, block.intercept)
-                predictors = self._predictors[at]
+                stacked = self._observed[at].sets is not None
+                predictors = (Predictor("mu"),) if stacked else self._predictors[at]
             problems += collinear(design.matrix, design.names, f"({block.name})", block.span)
             for predictor in predictors:
                 if predictor.name != parameter:
@@ -216,6 +231,7 @@ class Assembly:
         problems += self._alone(block, level)
         if problems:
             raise DataError(problems)
+        self._block_coordinates.append((block, group))
         draft.groups += [group] if block.correlated else [[i] for i in group]
 
     def _alone(self, block: RandomBlock, level: int) -> list[Problem]:
@@ -325,6 +341,62 @@ class Assembly:
             layouts.append(LatentLayout(latent.name, level, layout, scale_layout, coordinate))
         return tuple(plans), tuple(layouts)
 
+    def ratios(self) -> tuple[ResponsePlan, ...]:
+        """Return the densities of coordinates that are not normal; to be called after `latents`."""
+        plans: list[ResponsePlan] = []
+        for latent in self._graph.latents:
+            if latent.distribution.name not in ("normal", "none") and latent.name in self._disturbed:
+                level = self._position[latent.level]
+                place = [self.drafts[level].place(latent.name)]
+                plans += self._ratio(latent.distribution, latent.name, level, place, latent.span)
+        for block, coordinates in self._block_coordinates:
+            if block.distribution is not None:
+                level = self._position[block.level]
+                plans += self._ratio(block.distribution, block.name, level, coordinates, block.span)
+        return tuple(plans)
+
+    def _ratio(
+        self, spec: FamilySpec, name: str, level: int, coordinates: Sequence[int], span: Span
+    ) -> list[ResponsePlan]:
+        """Return the density ratio of each coordinate; they share the parameters of the distribution."""
+        try:
+            distribution = registry.latent(spec.name, **{key: float(value) for key, value in spec.options})
+        except GlammError as error:
+            raise type(error)([Problem(p.message, span, p.hint) for p in error.problems]) from None
+        family = LatentRatio(distribution)
+        clusters = len(self._tree.levels[level].labels)
+        encoded = family.units(clusters)
+        parameters = []
+        for predictor in family.predictors(encoded)[1:]:
+            if predictor.fixed is not None:
+                nothing = np.zeros((clusters, 0)), np.zeros(0, dtype=np.intp)
+                parameters.append(PredictorPlan(*nothing, predictor.fixed))
+                continue
+            row = ParameterRow(
+                f"{predictor.name}({name})",
+                "auxiliary",
+                name,
+                predictor.name,
+                terms=("1",),
+                level=self._tree.levels[level].level.name,
+                scale=predictor.transform,
+            )
+            numbered = self._coefficients.add([Column(row, None, predictor.start)])
+            parameters.append(PredictorPlan(np.ones((clusters, 1)), numbered.coefficient, 0.0))
+        cluster, weight = unit_of_cluster(self._tree, level)
+        nothing = np.zeros((clusters, 0)), np.zeros(0, dtype=np.intp)
+        return [
+            ResponsePlan(
+                family,
+                encoded,
+                cluster,
+                weight,
+                (PredictorPlan(*nothing, 0.0, coordinate=(level, coordinate)), *parameters),
+                None,
+            )
+            for coordinate in coordinates
+        ]
+
     def _missing_covariate(
         self, name: str, responses: Sequence[ResponseLayout]
     ) -> tuple[LatentPlan, LatentLayout]:
@@ -382,6 +454,8 @@ class Assembly:
 
     def _response(self, at: int) -> tuple[tuple[PredictorPlan, ...], ResponseLayout]:
         observed = self._observed[at]
+        if observed.sets is not None:
+            return self._set_response(observed, observed.sets)
         n = len(observed.rows)
         name = observed.response.name
         weight = np.ones(n) if observed.weight is None else observed.weight
@@ -406,6 +480,46 @@ class Assembly:
             tuple(layouts),
         )
         return tuple(plans), layout
+
+    def _set_response(
+        self, observed: Observed, sets: Sets
+    ) -> tuple[tuple[PredictorPlan, ...], ResponseLayout]:
+        """Return the predictors of the alternatives of sets, which share their coefficients."""
+        response = observed.response
+        (model,) = response.predictors
+        predictor = Predictor("mu", intercept=False)
+        design = self._table.design(
+            model.fixed_terms, bool(model.intercept), observed.chosen, as_if_intercept=True
+        )
+        within = within_sets(sets, design.matrix)
+        problems = []
+        for column, name in enumerate(design.names):
+            if (
+                not np.abs(within[:, column]).max(initial=0.0)
+                > 1e-12 * np.abs(design.matrix[:, column]).max()
+            ):
+                what = "the intercept" if name == "1" else repr(name)
+                problems.append(
+                    Problem(
+                        f"{what} is the same for all alternatives of a set, so it tells nothing of them",
+                        model.span,
+                        "let it interact with a column that differs between alternatives",
+                    )
+                )
+        problems = problems or collinear(within, design.names, response.name, model.span)
+        if problems:
+            raise DataError(problems)
+        owner = _Owner(response.name, predictor, response.name, observed.chosen, len(observed.rows))
+        plan, layout = self._predictor(owner, model, design, True, 0.0, 0.0)
+        made = ResponseLayout(
+            response.name,
+            response.form,
+            observed.family,
+            observed.encoded.categories,
+            observed.unit_rows,
+            (layout,),
+        )
+        return sets.split(plan), made
 
     def _predictor(
         self,
@@ -508,6 +622,8 @@ class Assembly:
         """Return the problems of columns that the data cannot tell apart."""
         observed = self._observed[at]
         problems: list[Problem] = []
+        if observed.sets is not None:
+            return problems
         groups: dict[str, tuple[Predictor, AuxiliaryModel | None, Design]] = {}
         for predictor in self._predictors[at]:
             if predictor.name not in groups:

@@ -18,10 +18,11 @@ from glamm.graph import ROW, LatentVariable, ModelGraph, Response, Term
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["below_weight", "once_a_cluster", "representatives"]
+__all__ = ["below_weight", "level_position", "once_a_cluster", "representatives", "unit_of_cluster"]
 
 
-def _position(tree: ClusterTree, level: str) -> int:
+def level_position(tree: ClusterTree, level: str) -> int:
+    """Return the place of a level, the lowest 0."""
     return [found.level.name for found in tree.levels].index(level)
 
 
@@ -100,7 +101,7 @@ def once_a_cluster(response: Response, table: Table, tree: ClusterTree, rows: In
     DataError
         The response or a covariate of it differs within a cluster.
     """
-    position = _position(tree, response.level)
+    position = level_position(tree, response.level)
     level = tree.levels[position]
     own = _at(tree, cluster, position)
     for text in response.form.factors:
@@ -119,16 +120,24 @@ def once_a_cluster(response: Response, table: Table, tree: ClusterTree, rows: In
     return np.sort(first).astype(np.intp)
 
 
-def below_weight(tree: ClusterTree, response: Response, cluster: Index) -> Array | None:
-    """Return weights that undo those of the clusters below a response's level, or None.
+def below_weight(tree: ClusterTree, position: int, cluster: Index) -> Array | None:
+    """Return weights that undo those of the clusters below a level, or None.
 
     The unit of a higher level is evaluated inside one of its lowest clusters, once whatever its weight.
     """
     weight: Array | None = None
-    for below in tree.levels[: _position(tree, response.level)]:
+    for below in tree.levels[:position]:
         if below.weight is not None:
             own = 1.0 / np.where(below.weight > 0.0, below.weight, np.nan)[cluster]
             weight = own if weight is None else weight * own
         assert below.parent is not None
         cluster = below.parent[cluster]
     return weight
+
+
+def unit_of_cluster(tree: ClusterTree, position: int) -> tuple[Index, Array | None]:
+    """Return the lowest cluster, and the weight, of a unit for each cluster of a level."""
+    lowest = np.arange(len(tree.levels[0].labels), dtype=np.intp)
+    _, first = np.unique(_at(tree, lowest, position), return_index=True)
+    cluster = first.astype(np.intp)
+    return cluster, below_weight(tree, position, cluster)

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from glamm import registry
 from glamm.compile.assemble import Assembly, Observed
 from glamm.compile.classes import extend, membership_response
-from glamm.compile.clusters import below_weight, once_a_cluster, representatives
+from glamm.compile.clusters import below_weight, level_position, once_a_cluster, representatives
 from glamm.compile.layout import LevelLayout, Lowered
 from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
+from glamm.compile.stacked import encode_sets, sort_sets
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
 from glamm.graph import ROW, GroupFactor, LatentVariable, Level, ModelGraph, Response, Term
 from glamm.protocols import Encoded, Family, ResponseError
+from glamm.protocols.sets import SetFamily
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -60,9 +62,13 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     families = _families(modelled)
     gathered = _Gathered(DataError)
     selections: list[Selection] = []
-    for response in modelled:
+    for response, family in zip(modelled, families, strict=True):
         with gathered.part(response.span):
-            selections.append(table.select(response.form, _items(graph, response)))
+            form = response.form
+            if family.stacked:
+                # an alternative without a rank is an alternative all the same
+                form = replace(form, factors=form.factors[1:])
+            selections.append(table.select(form, _items(graph, response)))
     gathered.check()
     rows = _union([selection.rows for selection in selections], table.n_rows)
     levels = graph.levels
@@ -81,6 +87,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     assembly = Assembly(graph, table, tree, observed, cluster_rows)
     responses, layouts = assembly.responses()
     latents, latent_layouts = assembly.latents(layouts)
+    ratios = assembly.ratios()
     parameters = assembly.parameters()
     level_plans, level_layouts = _levels(tree, assembly)
     count = len(graph.responses)
@@ -91,6 +98,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         assembly.start(),
         latents,
         responses[count:],
+        ratios,
         constraints=assembly.resolver(parameters.rows, parameters.factors).constraints(graph),
         given=assembly.given,
     )
@@ -281,18 +289,27 @@ def _observe(
         rows, cluster, weight = (
             rows[once],
             np.ascontiguousarray(cluster[once]),
-            below_weight(tree, response, cluster[once]),
+            below_weight(tree, level_position(tree, response.level), cluster[once]),
         )
+    sets = None
+    if isinstance(family, SetFamily):
+        sets = sort_sets(response, table, rows, cluster)
+        place = np.zeros(table.n_rows, dtype=np.intp)
+        place[rows] = np.arange(len(rows))
+        units = place[sets.rows[sets.first]]
+        rows, cluster, weight = sets.rows, cluster[units], None if weight is None else weight[units]
     in_order = len(rows) == table.n_rows and bool(np.all(rows[:-1] < rows[1:]))
     chosen = None if in_order else rows
-    columns = table.response(response.form, chosen)
     try:
-        encoded = family.encode(response.form.call, columns)
+        if isinstance(family, SetFamily) and sets is not None:
+            encoded = encode_sets(family, response, table, sets)
+        else:
+            encoded = family.encode(response.form.call, table.response(response.form, chosen))
     except ResponseError as error:
         row = "" if error.row is None else f" in {table.name_row(error.row, chosen)}"
         raise DataError(Problem(f"{error}{row}", response.span)) from None
     encoded = Encoded(np.ascontiguousarray(encoded.y, dtype=np.float64), encoded.categories)
-    return Observed(response, family, encoded, rows, chosen, cluster, weight)
+    return Observed(response, family, encoded, rows, chosen, cluster, weight, sets)
 
 
 def _levels(tree: ClusterTree, assembly: Assembly) -> tuple[tuple[LevelPlan, ...], tuple[LevelLayout, ...]]:

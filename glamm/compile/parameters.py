@@ -9,7 +9,7 @@ covariances ``c_i'c_j`` of latent variables that have a name, and auxiliary para
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +25,6 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 __all__ = ["Derived", "LatentFactor", "ParameterRow", "ParameterTable"]
-
-# d natural / d linear, as a function of the natural value.
-_SLOPES: Mapping[str, Callable[[float], float]] = {
-    "identity": lambda value: 1.0,
-    "log": lambda value: value,
-    "logit": lambda value: value * (1.0 - value),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +210,7 @@ class ParameterTable:
                     jacobian[k, place] = 2.0 * np.exp(2.0 * theta[place])
                 case "auxiliary", (place,):
                     natural = float(TRANSFORMS[row.scale].inverse(theta[place]))
-                    jacobian[k, place] = _SLOPES[row.scale](natural)
+                    jacobian[k, place] = TRANSFORMS[row.scale].slope(natural)
                 case _, (place,):
                     jacobian[k, place] = 1.0
         for factor, slope in zip(self.factors, slopes, strict=True):

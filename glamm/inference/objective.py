@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import Plan, ResponsePlan
 from glamm.compile.factors import fill_factor, pull_factor
+from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate

@@ -1,0 +1,112 @@
+"""Responses whose unit is a set of rows, one an alternative: choices and rankings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import PredictorPlan
+from glamm.data import Table
+from glamm.data.expressions import evaluate
+from glamm.errors import DataError, Problem
+from glamm.graph import GroupFactor, Response
+from glamm.protocols import Column, Encoded
+from glamm.protocols.sets import SetFamily
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["Sets", "encode_sets", "sort_sets", "within_sets"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sets:
+    """Rows of a response gathered into sets.
+
+    Attributes
+    ----------
+    rows : ndarray of intp, shape (m,)
+        Rows of the data, those of a set next to each other.
+    unit : ndarray of intp, shape (m,), ascending
+        Set of each row.
+    position : ndarray of intp, shape (m,)
+        Place of each row in its set.
+    first : ndarray of intp, shape (S,)
+        First row of each set in `rows`.
+    """
+
+    rows: Index
+    unit: Index
+    position: Index
+    first: Index
+
+    def split(self, plan: PredictorPlan) -> tuple[PredictorPlan, ...]:
+        """Return the predictors of the first, second .. alternative of the sets from that of all rows."""
+        return tuple(self._part(plan, k) for k in range(int(self.position.max()) + 1))
+
+    def _part(self, plan: PredictorPlan, k: int) -> PredictorPlan:
+        chosen = np.flatnonzero(self.position == k)
+        unit = self.unit[chosen]
+
+        def spread(values: Array) -> Array:
+            made = np.zeros((len(self.first), *values.shape[1:]))
+            made[unit] = values[chosen]
+            return made
+
+        offset = spread(np.asarray(plan.offset)) if np.ndim(plan.offset) else plan.offset
+        return PredictorPlan(
+            spread(plan.design),
+            plan.coefficient,
+            offset,
+            tuple(replace(part, design=spread(part.design)) for part in plan.loadings),
+            tuple(replace(term, design=spread(term.design)) for term in plan.terms),
+        )
+
+
+def sort_sets(response: Response, table: Table, rows: Index, cluster: Index) -> Sets:
+    """Return rows, sorted by cluster, gathered into sets.
+
+    Raises
+    ------
+    DataError
+        A set lies in several clusters.
+    """
+    codes, labels = table.group(GroupFactor((response.form.factors[1].strip("`"),)), rows)
+    of_set = np.full(len(labels), -1, dtype=np.intp)
+    of_set[codes[::-1]] = cluster[::-1]
+    strays = of_set[codes] != cluster
+    if strays.any():
+        label = labels[int(codes[int(np.argmax(strays))])]
+        raise DataError(
+            Problem(
+                f"the set {label!r} of {response.name} lies in several clusters; "
+                "the alternatives of a set belong to one cluster",
+                response.span,
+            )
+        )
+    order = np.lexsort((codes, cluster))
+    first = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0])
+    unit = np.cumsum(np.r_[0, np.diff(codes[order]) != 0]).astype(np.intp)
+    position = np.arange(len(order), dtype=np.intp) - first[unit]
+    return Sets(rows[order], unit, position, first.astype(np.intp))
+
+
+def encode_sets(family: SetFamily, response: Response, table: Table, sets: Sets) -> Encoded:
+    """Return the response of each set; the values of alternatives may be missing."""
+    value = evaluate(response.form.factors[0], table, sets.rows)
+    numbers = np.array(value.values, dtype=np.float64)
+    if value.missing is not None:
+        numbers[value.missing] = np.nan
+    levels = tuple(str(level) for level in value.levels) if value.kind == "label" else None
+    (names,) = [table.response(replace(response.form, factors=response.form.factors[1:]), sets.rows)]
+    columns = (Column(response.form.factors[0], numbers, levels), *names)
+    return family.encode_sets(response.form.call, columns, sets.unit)
+
+
+def within_sets(sets: Sets, design: Array) -> Array:
+    """Return a design less its means over each set: what is the same for all alternatives tells nothing."""
+    sums = np.add.reduceat(design, sets.first, axis=0)
+    size = np.diff(np.append(sets.first, len(sets.unit)))
+    return np.asarray(design - (sums / size[:, None])[sets.unit])
