@@ -24,7 +24,7 @@ from glamm.compile.layout import (
 )
 from glamm.compile.levels import ClusterTree
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
-from glamm.compile.plan import LatentPlan, LevelPlan, PredictorPlan, ResponsePlan, TermPlan
+from glamm.compile.plan import LatentPlan, LevelPlan, MassPoints, PredictorPlan, ResponsePlan, TermPlan
 from glamm.compile.stacked import Sets, within_sets
 from glamm.compile.terms import fixed_modifiers, latent_columns
 from glamm.data import Design, Table
@@ -147,6 +147,7 @@ class Assembly:
         self.drafts = [LevelDraft() for _ in tree.levels]
         self._loadings: dict[tuple[str, str, str], list[tuple[int, Design, Index]]] = {}
         self._block_coordinates: list[tuple[RandomBlock, list[int]]] = []
+        self._points: list[MassPoints] = []
         self._factors: tuple[LatentFactor, ...] | None = None
         self._residuals = {
             spec.left: spec for spec in graph.covariances if spec.left == spec.right not in self._number
@@ -176,7 +177,8 @@ class Assembly:
                 )
             spec = self._residuals.get(observed.response.name)
             if spec is not None and not ("sigma" in known and observed.family.is_quadratic(0)):
-                message = f"{observed.response.name!r} has no residual variance: its family is {observed.family.name}"
+                family = observed.family.name
+                message = f"{observed.response.name!r} has no residual variance: its family is {family}"
                 problems.append(Problem(message, spec.span))
         if problems:
             raise DataError(problems)
@@ -337,9 +339,37 @@ class Assembly:
                 scale, scale_layout = self._latent_predictor(latent, models["sd"], level)
             draft = self.drafts[level]
             coordinate = draft.place(latent.name) if latent.name in self._disturbed else -1
-            plans.append(LatentPlan(level, plan, scale, coordinate))
-            layouts.append(LatentLayout(latent.name, level, layout, scale_layout, coordinate))
+            points = self._mass_points(latent, layout, responses)
+            plans.append(LatentPlan(level, plan, scale, coordinate, points))
+            layouts.append(LatentLayout(latent.name, level, layout, scale_layout, coordinate, points))
         return tuple(plans), tuple(layouts)
+
+    def _mass_points(
+        self, latent: LatentVariable, layout: PredictorLayout, responses: Sequence[ResponseLayout]
+    ) -> MassPoints | None:
+        """Return the distribution of a latent variable that lives on mass points.
+
+        Its locations are reported as deviations from their mean, in place of their coefficients.
+        """
+        found = [c for c in self._graph.classes if c.points and f"`{c.name}`" in _factors_of(latent)]
+        if not found or latent.distribution.name != "none":
+            return None
+        (membership,) = [r for r in responses if r.name == found[0].name]
+        own = [k for k, name in enumerate(layout.columns) if name.startswith(f"{found[0].name}[T.")]
+        places = layout.numbered.coefficient[own]
+        points = MassPoints(
+            np.concatenate([[-1], places]).astype(np.intp),
+            np.concatenate([p.numbered.coefficient for p in membership.predictors]),
+        )
+        rows = self._coefficients.rows
+        rows[:] = [row for row in rows if row.place not in [(int(place),) for place in places]]
+        which = len(self._points)
+        self._points.append(points)
+        rows += [
+            ParameterRow(f"{found[0].name}[{k + 1}]", "location", latent.name, "mu", place=(which, k))
+            for k in range(len(points.location))
+        ]
+        return points
 
     def ratios(self) -> tuple[ResponsePlan, ...]:
         """Return the densities of coordinates that are not normal; to be called after `latents`."""
@@ -433,7 +463,9 @@ class Assembly:
         predictor = Predictor("mu") if model.parameter == "mu" else Predictor("sd", transform="log")
         owner = _Owner(latent.name, predictor, _written(latent.name, predictor), rows, len(rows))
         intercept = bool(model.intercept) if model.parameter == "mu" else model.intercept is not False
-        design = self._table.design(model.fixed_terms, intercept, rows)
+        # without an intercept of its own the mean of a latent variable is 0 in the first category
+        as_if = model.parameter == "mu" and not intercept
+        design = self._table.design(model.fixed_terms, intercept, rows, as_if_intercept=as_if)
         written = f"{owner.written} ~ ..."
         problems = collinear(design.matrix, design.names, written, model.span)
         if problems:
@@ -680,7 +712,9 @@ class Assembly:
             ParameterRow(spec.name, "derived", terms=(spec.name,), place=(k,))
             for k, spec in enumerate(derived)
         ]
-        return ParameterTable(tuple(rows), factors, len(self._coefficients.start), derived)
+        return ParameterTable(
+            tuple(rows), factors, len(self._coefficients.start), derived, tuple(self._points)
+        )
 
     def resolver(self, rows: Sequence[ParameterRow], factors: Sequence[LatentFactor]) -> Resolver:
         """Return what the names in constraints and derived parameters stand for."""
@@ -704,6 +738,10 @@ class Assembly:
                 own = np.diagonal(block.index)
                 start[own[own >= 0]] = 1.0
         return start
+
+
+def _factors_of(latent: LatentVariable) -> set[str]:
+    return {factor for model in latent.predictors for term in model.terms for factor in term.factors}
 
 
 def _where(plan: PredictorPlan, rows: NDArray[np.bool_], otherwise: Array) -> PredictorPlan:

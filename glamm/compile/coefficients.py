@@ -53,7 +53,7 @@ class Columns:
     held: Array
 
     def split(self, design: Array) -> tuple[Array, Index, Array | float]:
-        """Return the design of the distinct free coefficients, their positions, and what the held ones add."""
+        """Return the design of the distinct free coefficients, their positions, and what the held add."""
         free = self.coefficient >= 0
         places, inverse = np.unique(self.coefficient[free], return_inverse=True)
         order = np.argsort([np.flatnonzero(inverse == k)[0] for k in range(len(places))])
@@ -108,7 +108,7 @@ class Coefficients:
         return len(self.start) - 1
 
     def add(self, columns: Sequence[Column]) -> Columns:
-        """Number the coefficients of a design."""
+        """Give the coefficients of a design their places in theta."""
         places = np.full(len(columns), -1, dtype=np.intp)
         held = np.zeros(len(columns))
         for k, column in enumerate(columns):

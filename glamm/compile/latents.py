@@ -25,7 +25,7 @@ Number = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class Coordinate:
-    """A random effect with the linear predictor it belongs to, or the disturbance of a named latent variable."""
+    """A random effect with the predictor it belongs to, or the disturbance of a named latent variable."""
 
     name: str
     response: str

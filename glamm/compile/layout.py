@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glamm.compile.classes import ClassStates
 from glamm.compile.coefficients import Columns
 from glamm.compile.parameters import ParameterTable
-from glamm.compile.plan import LoadingPlan, Plan, PredictorPlan, TermPlan
+from glamm.compile.plan import LoadingPlan, MassPoints, Plan, PredictorPlan, TermPlan
 from glamm.data import DesignSpec, OffsetSpec, Table
 from glamm.graph import GroupFactor, ModelGraph, ResponseForm
 from glamm.protocols import Family
@@ -160,6 +160,8 @@ class LatentLayout:
     scale : PredictorLayout or None
     coordinate : int
         Of its level; -1 without a disturbance.
+    points : MassPoints or None
+        Whose mean is subtracted.
     """
 
     name: str
@@ -167,6 +169,7 @@ class LatentLayout:
     predictor: PredictorLayout
     scale: PredictorLayout | None
     coordinate: int
+    points: MassPoints | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

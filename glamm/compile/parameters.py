@@ -1,10 +1,11 @@
 """Reported parameters as functions of theta, with their exact derivative.
 
 Theta holds regression coefficients, the free entries of the lower Cholesky factors ``C`` of the levels'
-latent covariance matrices ``C C'`` (their signs are free) and, where those cannot say what the model says,
-covariances themselves. People read standard deviations ``s_i = |c_i|`` and correlations
-``r_ij = c_i'c_j / (s_i s_j)`` of random effects, with ``c_i`` the i-th row of ``C``, variances ``c_i'c_i`` and
-covariances ``c_i'c_j`` of latent variables that have a name, and auxiliary parameters on their natural scale.
+latent covariance matrices ``C C'`` (their signs are free) and, where those cannot say what the model
+says, covariances themselves. People read standard deviations ``s_i = |c_i|`` and correlations
+``r_ij = c_i'c_j / (s_i s_j)`` of random effects, with ``c_i`` the i-th row of ``C``, variances ``c_i'c_i``
+and covariances ``c_i'c_j`` of latent variables that have a name, and auxiliary parameters on their natural
+scale.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.expressions import gradient, value
 from glamm.compile.factors import fill_factor, pull_factor, store_covariance
-from glamm.compile.plan import LevelPlan
+from glamm.compile.plan import LevelPlan, MassPoints
 from glamm.grammar.ast import Expr
 from glamm.protocols import TRANSFORMS
 
@@ -36,10 +37,11 @@ class ParameterRow:
     name : str
         The piece of model language that makes it: ``"y ~ x"``, ``"sd(x | school)"``, ``"eta =~ y"``.
     kind : str
-        ``"fixed"``: a coefficient on its linear scale; ``"loading"``: one of a measurement; ``"auxiliary"``: a
-        parameter reported on its natural scale (``sigma(y)``); ``"residual"``: the variance of a Gaussian
+        ``"fixed"``: a coefficient on its linear scale; ``"loading"``: one of a measurement;
+        ``"auxiliary"``: a parameter reported on its natural scale (``sigma(y)``); ``"residual"``: the variance of a Gaussian
         response; ``"sd"``, ``"cor"``: of random effects; ``"variance"``, ``"covariance"``: of the
-        disturbances of named latent variables; ``"derived"``: an expression of others.
+        disturbances of named latent variables; ``"derived"``: an expression of others;
+        ``"location"``: a mass point, less the mean of all.
     response, predictor, label : str
         Response or latent variable it belongs to, predictor of its family (``"mu"``, ``"sigma"``,
         ``"threshold"``) and the category label of the predictor (``"1|2"``); empty where they do not apply.
@@ -122,12 +124,15 @@ class ParameterTable:
         Length of theta.
     derived : tuple of Derived
         Reported after all others; each uses only those before it.
+    points : tuple of MassPoints
+        Distributions whose locations are reported as deviations from their mean.
     """
 
     rows: tuple[ParameterRow, ...]
     factors: tuple[LatentFactor, ...]
     n_parameters: int
     derived: tuple[Derived, ...] = ()
+    points: tuple[MassPoints, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -172,6 +177,9 @@ class ParameterTable:
                     values[k] = factors[level][i] @ factors[level][i]
                 case "covariance", (level, i, j):
                     values[k] = factors[level][i] @ factors[level][j]
+                case "location", (which, point):
+                    location, mass = self.points[which].values(theta)
+                    values[k] = location[point] - mass @ location
                 case "derived", (which,):
                     values[k] = self._derive(which, values)
                 case "residual", (place,):
@@ -196,6 +204,11 @@ class ParameterTable:
             match row.kind, row.place:
                 case "derived", _:
                     continue
+                case "location", (which, point):
+                    jacobian[k] = -self.points[which].mean_slope(theta)
+                    own = self.points[which].location[point]
+                    if own >= 0:
+                        jacobian[k, own] += 1.0
                 case "sd", (level, i):
                     slopes[level][k, i] = _slope_sd(factors[level][i], i)
                 case "cor", (level, i, j):
@@ -255,9 +268,17 @@ class ParameterTable:
             factors = [factor.fill(theta) for factor in self.factors]
         covariances = [np.nan_to_num(factor @ factor.T) for factor in factors]
         correlations: list[tuple[tuple[int, ...], float]] = []
+        located = {
+            row.place: float(x) for x, row in zip(natural, self.rows, strict=True) if row.kind == "location"
+        }
+        for (which, point), location in located.items():
+            own = self.points[which].location[point]
+            if own >= 0:
+                held = int(np.flatnonzero(self.points[which].location < 0)[0])
+                theta[own] = location - located[which, held]
         for given, row in zip(natural, self.rows, strict=True):
             match row.kind, row.place:
-                case "derived", _:
+                case (("derived" | "location"), _):
                     continue
                 case "sd", (level, i):
                     covariances[level][i, i] = given * given

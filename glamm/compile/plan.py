@@ -24,6 +24,7 @@ __all__ = [
     "LatentPlan",
     "LevelPlan",
     "LoadingPlan",
+    "MassPoints",
     "Plan",
     "PredictorPlan",
     "ResponsePlan",
@@ -44,8 +45,8 @@ class CovarianceBlock:
     held : ndarray, shape (k, k)
         Values of the held entries.
     correlation : bool
-        Whether all variances are held and all covariances free: the entries of theta below the diagonal are then those of
-        the rows ``(v_1, .., v_(i-1), 1)`` of a Cholesky factor before each is scaled to its standard
+        Whether all variances are held and all covariances free: the entries of theta below the diagonal
+        are then those of the rows ``(v_1, .., v_(i-1), 1)`` of a Cholesky factor before each is scaled to its standard
         deviation, so that every theta is a covariance matrix. Otherwise theta holds the covariances.
     """
 
@@ -151,6 +152,43 @@ class PredictorPlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MassPoints:
+    """Locations of a discrete distribution and the log odds of their masses.
+
+    Attributes
+    ----------
+    location : ndarray of intp, shape (K,)
+        Position in theta of each location; -1 for the one held at 0, from which the others are counted.
+    log_odds : ndarray of intp, shape (K - 1,)
+        Of each mass against the last.
+    """
+
+    location: Index
+    log_odds: Index
+
+    def values(self, theta: Array) -> tuple[Array, Array]:
+        """Return locations and masses, shape (K,) each."""
+        location = np.where(self.location < 0, 0.0, theta[self.location])
+        odds = np.append(theta[self.log_odds], 0.0)
+        mass = np.exp(odds - odds.max())
+        return location, mass / mass.sum()
+
+    def mean(self, theta: Array) -> float:
+        """Return the mean of the distribution."""
+        location, mass = self.values(theta)
+        return float(mass @ location)
+
+    def mean_slope(self, theta: Array) -> Array:
+        """Return the derivative of the mean in theta, shape (P,)."""
+        location, mass = self.values(theta)
+        slope = np.zeros(len(theta))
+        free = self.location >= 0
+        slope[self.location[free]] += mass[free]
+        slope[self.log_odds] += (mass * (location - mass @ location))[:-1]
+        return slope
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LatentPlan:
     """A named latent variable: ``predictor + exp(scale) * (row of the factor)' u``.
 
@@ -163,12 +201,15 @@ class LatentPlan:
         Log of what multiplies the disturbance; None: nothing does.
     coordinate : int
         Row of the level's Cholesky factor; -1 without a disturbance.
+    points : MassPoints or None
+        The mass points of its distribution, whose mean is subtracted.
     """
 
     level: int
     predictor: PredictorPlan
     scale: PredictorPlan | None
     coordinate: int
+    points: MassPoints | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

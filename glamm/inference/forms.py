@@ -461,6 +461,8 @@ class Latent:
     def form(self, space: Coordinates, theta: Array, factors: Sequence[Array], forms: Sequence[Form]) -> Form:
         """Return the latent variable as a form of its clusters."""
         form = self.predictor.form(space, theta, factors, forms)
+        if self.plan.points is not None:
+            form.offset -= self.plan.points.mean(theta)
         if self.plan.coordinate < 0:
             return form
         row = factors[self.plan.level][self.plan.coordinate]
@@ -475,6 +477,9 @@ class Latent:
         """Carry the adjoint that others have left back."""
         own = state.latents[self.number]
         sums = state.sums[self.plan.level]
+        if self.plan.points is not None:
+            total = _reduce(own.offset, own.offset_constant, sums)
+            state.out -= total[:, None] * self.plan.points.mean_slope(state.theta)
         if self.plan.coordinate >= 0:
             row = state.values[self.plan.level][self.plan.coordinate]
             scales = self._scales(state.theta)

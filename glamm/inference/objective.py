@@ -337,8 +337,8 @@ class Objective:
             first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
             slope = ga
             if self._space.pairs:
-                rest = np.zeros((*ga.shape[:2], len(self._space.pairs))) if gc is None else gc
-                slope = np.concatenate([ga, rest.reshape(*ga.shape[:2], -1)], axis=2)
+                rest = gc if units.multiplies else np.zeros((*ga.shape[:2], len(self._space.pairs)))
+                slope = np.concatenate([ga, rest], axis=2)
             if share is not None:
                 weight = share[units.top]
                 go, slope = go * weight, slope * weight[:, None]
