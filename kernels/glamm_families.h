@@ -13,6 +13,7 @@
 #include "glamm_binary.h"
 #include "glamm_choices.h"
 #include "glamm_general.h"
+#include "glamm_latents.h"
 #include "glamm_means.h"
 #include "glamm_ordinal.h"
 #include "glamm_ranking.h"

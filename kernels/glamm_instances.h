@@ -64,6 +64,12 @@ GLAMM_GENERAL_INSTANCE(upper_asymptote, GLAMM_UPPER_ASYMPTOTE)
 GLAMM_GENERAL_INSTANCE(beta, GLAMM_BETA)
 GLAMM_GENERAL_INSTANCE(weibull, GLAMM_WEIBULL)
 GLAMM_GENERAL_INSTANCE(exponential, GLAMM_EXPONENTIAL)
+#define GLAMM_LATENT_INSTANCE(name, kind) \
+    GLAMM_INSTANCE(name, glamm_latent_block(kind, GLAMM_ISA(compose), GLAMM_ARGUMENTS))
+
+GLAMM_LATENT_INSTANCE(latent_student_t, GLAMM_LATENT_STUDENT_T)
+GLAMM_LATENT_INSTANCE(latent_skew_normal, GLAMM_LATENT_SKEW_NORMAL)
+GLAMM_LATENT_INSTANCE(latent_normal_mixture, GLAMM_LATENT_NORMAL_MIXTURE)
 
 #define GLAMM_ANY GLAMM_N_LINKS
 
@@ -107,6 +113,9 @@ static glamm_block_v1 GLAMM_ISA(find)(const char *family, int link, int asymptot
         {"ranking", GLAMM_LOGIT, 0, GLAMM_ISA(ranking)},
         {"weibull", GLAMM_LOG_LINK, 0, GLAMM_ISA(weibull)},
         {"exponential", GLAMM_LOG_LINK, 0, GLAMM_ISA(exponential)},
+        {"latent student_t", GLAMM_IDENTITY, 0, GLAMM_ISA(latent_student_t)},
+        {"latent skew_normal", GLAMM_IDENTITY, 0, GLAMM_ISA(latent_skew_normal)},
+        {"latent normal_mixture", GLAMM_IDENTITY, 0, GLAMM_ISA(latent_normal_mixture)},
     };
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         if (strcmp(table[k].family, family) == 0
@@ -118,5 +127,6 @@ static glamm_block_v1 GLAMM_ISA(find)(const char *family, int link, int asymptot
 
 #undef GLAMM_ANY
 #undef GLAMM_GENERAL_INSTANCE
+#undef GLAMM_LATENT_INSTANCE
 #undef GLAMM_INSTANCE
 #undef GLAMM_SHARED_BY_FAMILIES

@@ -66,7 +66,7 @@ static void glamm_add_log_sum(int order, int N, int count, const int *own, const
  * For a subset A of them: P(A) = sum over its first member k of exp(x_k) / (the sum of what remains) P(A - k). */
 static const glamm_jet *glamm_before(int order, int g, const double *x, glamm_jet *work) {
     const int N = g + 1;
-    work[0] = (glamm_jet){0};
+    memset(&work[0], 0, sizeof(glamm_jet));
     for (int set = 1; set < 1 << g; set++) {
         int own[GLAMM_VARIABLES], count = 0;
         const glamm_jet *after[GLAMM_VARIABLES] = {0}, *nothing[GLAMM_VARIABLES] = {0};
@@ -75,7 +75,7 @@ static const glamm_jet *glamm_before(int order, int g, const double *x, glamm_je
                 after[count] = &work[set & ~(1 << k)];
                 own[count++] = k;
             }
-        work[set] = (glamm_jet){0};
+        memset(&work[set], 0, sizeof(glamm_jet));
         glamm_add_log_sum(order, N, count, own, x, after, 1.0, &work[set]);
         own[count] = g;
         glamm_add_log_sum(order, N, count + 1, own, x, nothing, -1.0, &work[set]);
@@ -83,16 +83,66 @@ static const glamm_jet *glamm_before(int order, int g, const double *x, glamm_je
     return &work[(1 << g) - 1];
 }
 
-/* The alternatives met so far: their channels in ascending order, the variable of each in the stage's
- * function, its slope there (its share of the rest, or 1). */
+/* The alternatives of a unit from the worst to the best, in groups that share a rank. */
 typedef struct {
-    int count, channel[GLAMM_ALTERNATIVES], variable[GLAMM_ALTERNATIVES];
-    double slope[GLAMM_ALTERNATIVES];
-} glamm_met;
+    int groups, end[GLAMM_ALTERNATIVES], channel[GLAMM_ALTERNATIVES];
+} glamm_ranks;
 
-/* Second derivative of `rest` in two of its scores. */
-GLAMM_INLINE double glamm_bend(const glamm_met *s, int a, int b) {
-    return s->slope[a] * ((a == b ? 1.0 : 0.0) - s->slope[b]);
+/* `y`: how many alternatives, then for each its rank 1, 2 .. from the best. Those not ranked, 0, come last:
+ * they are met first. */
+static void glamm_sort_ranks(const double *y, glamm_ranks *to) {
+    const int alternatives = (int)y[0];
+    int worst = 0, met = 0;
+    for (int k = 0; k < alternatives; k++)
+        worst = y[1 + k] > worst ? (int)y[1 + k] : worst;
+    to->groups = 0;
+    for (int stage = worst + 1; stage > 0; stage--) {
+        const double rank = stage > worst ? 0.0 : (double)stage;
+        const int before = met;
+        for (int k = 0; k < alternatives; k++)
+            if (y[1 + k] == rank)
+                to->channel[met++] = k;
+        if (met > before)
+            to->end[to->groups++] = met;
+    }
+}
+
+/* Where the derivatives of a unit at a node go: position `at` of the outputs of K channels. */
+typedef struct {
+    int K;
+    ptrdiff_t at;
+    double *const *d1, *const *d2, *const *d3;
+} glamm_target;
+
+GLAMM_INLINE void glamm_add_second(const glamm_target *to, int a, int b, double v) {
+    to->d2[a < b ? glamm_pair(to->K, a, b) : glamm_pair(to->K, b, a)][to->at] += v;
+}
+
+/* Each third derivative has up to three places. */
+GLAMM_INLINE void glamm_add_third(const glamm_target *to, int a, int b, int c, double v) {
+    const int i = a < b ? (a < c ? a : c) : (b < c ? b : c), k = a > b ? (a > c ? a : c) : (b > c ? b : c);
+    const int j = a + b + c - i - k, K = to->K;
+    to->d3[glamm_pair(K, i, j) * K + k][to->at] += v;
+    if (j != k)
+        to->d3[glamm_pair(K, i, k) * K + j][to->at] += v;
+    if (i != j)
+        to->d3[glamm_pair(K, j, k) * K + i][to->at] += v;
+}
+
+/* Add the second and third derivatives of minus the log of the sum of exp over `met` alternatives of those
+ * shares, times `weight`. */
+GLAMM_INLINE void glamm_add_sum(const int order, double weight, int met, const int *channel,
+                                const double *share, const glamm_target *to) {
+    for (int a = 0; order > 1 && a < met; a++)
+        for (int b = a; b < met; b++) {
+            const double same = a == b ? 1.0 : 0.0, bend = share[a] * (share[b] - same);
+            glamm_add_second(to, channel[a], channel[b], weight * bend);
+            for (int c = b; order > 2 && c < met; c++) {
+                const double ac = a == c ? 1.0 : 0.0, bc = b == c ? 1.0 : 0.0;
+                const double v = share[a] * ((ac - share[c]) * (share[b] - same) + share[b] * (bc - share[c]));
+                glamm_add_third(to, channel[a], channel[b], channel[c], weight * v);
+            }
+        }
 }
 
 GLAMM_INLINE double glamm_jet_second(const glamm_jet *f, int N, int a, int b) {
@@ -105,113 +155,103 @@ GLAMM_INLINE double glamm_jet_third(const glamm_jet *f, int N, int a, int b, int
     return f->d3[glamm_pair(N, low, a + b + c - low - high) * N + high];
 }
 
-/* Add a stage's function of the tied scores and of `rest`, its last variable, to the derivatives at
- * position `at`, of K channels. */
-static void glamm_add_stage(int order, int K, int N, const glamm_jet *f, const glamm_met *s, ptrdiff_t at,
-                            double *const *d1, double *const *d2, double *const *d3) {
-    const int r = N - 1;
-    for (int a = 0; a < s->count; a++) {
-        const int ka = s->channel[a], va = s->variable[a];
-        const double ma = s->slope[a];
-        d1[ka][at] += f->d1[va] * ma;
-        for (int b = a; order > 1 && b < s->count; b++) {
-            const int kb = s->channel[b], vb = s->variable[b], pair = glamm_pair(K, ka, kb);
-            const double mb = s->slope[b], both = va == r && vb == r ? glamm_bend(s, a, b) : 0.0;
-            d2[pair][at] += glamm_jet_second(f, N, va, vb) * ma * mb + f->d1[r] * both;
-            for (int c = b; order > 2 && c < s->count; c++) {
-                const int kc = s->channel[c], vc = s->variable[c], ac = glamm_pair(K, ka, kc);
-                const double mc = s->slope[c], ab = a == b ? 1.0 : 0.0, bc = b == c ? 1.0 : 0.0;
+/* Add a function of `tied` scores and of the rest, its last variable, to second and third derivatives. The
+ * first `met` alternatives are the rest, of those shares; the tied ones follow. */
+static void glamm_add_tied(int order, int tied, const glamm_jet *f, int met, const int *channel,
+                           const double *share, const glamm_target *to) {
+    const int N = tied + 1, all = met + tied;
+    glamm_add_sum(order, -f->d1[tied], met, channel, share, to);
+    for (int a = 0; a < all; a++)
+        for (int b = a; b < all; b++) {
+            const int va = a < met ? tied : a - met, vb = b < met ? tied : b - met;
+            const double ma = a < met ? share[a] : 1.0, mb = b < met ? share[b] : 1.0;
+            glamm_add_second(to, channel[a], channel[b], glamm_jet_second(f, N, va, vb) * ma * mb);
+            for (int c = b; order > 2 && c < all; c++) {
+                const int vc = c < met ? tied : c - met;
+                const double mc = c < met ? share[c] : 1.0;
                 double v = glamm_jet_third(f, N, va, vb, vc) * ma * mb * mc;
-                if (both != 0.0)
-                    v += glamm_jet_second(f, N, vc, r) * mc * both;
-                if (va == r && vc == r)
-                    v += glamm_jet_second(f, N, vb, r) * mb * glamm_bend(s, a, c);
-                if (vb == r && vc == r)
-                    v += glamm_jet_second(f, N, va, r) * ma * glamm_bend(s, b, c);
-                if (va == r && vb == r && vc == r) /* the third cumulant of their indicators, a <= b <= c */
-                    v += f->d1[r] * ma * (ab * bc - ab * mc - bc * mb - (a == c ? 1.0 : 0.0) * mb
-                                          + 2.0 * mb * mc);
-                const int bc_pair = glamm_pair(K, kb, kc);
-                d3[pair * K + kc][at] += v;
-                if (ac * K + kb != pair * K + kc)
-                    d3[ac * K + kb][at] += v;
-                if (bc_pair * K + ka != ac * K + kb && bc_pair * K + ka != pair * K + kc)
-                    d3[bc_pair * K + ka][at] += v;
+                /* the rest moves with pairs of its scores */
+                if (b < met)
+                    v += glamm_jet_second(f, N, vc, tied) * mc * share[a] * ((a == b) - share[b]);
+                if (c < met)
+                    v += glamm_jet_second(f, N, tied, tied)
+                         * (mb * share[a] * ((a == c) - share[c]) + ma * share[b] * ((b == c) - share[c]));
+                glamm_add_third(to, channel[a], channel[b], channel[c], v);
             }
         }
+}
+
+/* One unit at one node: `x` are the scores from the worst to the best. Returns the log density. */
+GLAMM_INLINE double glamm_ranking_at(const int order, const glamm_ranks *ranks, const double *x,
+                                     glamm_jet *work, const glamm_target *to) {
+    double value = 0.0, rest = -INFINITY, share[GLAMM_ALTERNATIVES], slope[GLAMM_ALTERNATIVES];
+    const int *channel = ranks->channel;
+    for (int g = 0, met = 0; g < ranks->groups; g++) {
+        const int first = met, tied = ranks->end[g] - first;
+        if (first > 0 && tied > 1) {
+            double score[GLAMM_VARIABLES];
+            for (int k = 0; k < tied; k++)
+                score[k] = x[first + k];
+            score[tied] = rest;
+            const glamm_jet *f = glamm_before(order, tied, score, work);
+            value += f->f;
+            for (int c = 0; order > 0 && c < first; c++)
+                slope[c] += f->d1[tied] * share[c];
+            if (order > 1)
+                glamm_add_tied(order, tied, f, first, channel, share, to);
+            for (int k = 0; order > 0 && k < tied; k++)
+                slope[first + k] = f->d1[k];
+        }
+        for (; met < ranks->end[g]; met++) {
+            double p, q, soft;
+            const double gap = x[met] - rest;
+            glamm_logistic(gap, &p, &q, &soft);
+            rest = glamm_max(x[met], rest) + soft;
+            value += first > 0 && tied == 1 ? glamm_min(gap, 0.0) - soft : 0.0;
+            for (int c = 0; order > 0 && c < met; c++)
+                share[c] *= q;
+            share[met] = p;
+            if (order > 0 && first == 0)
+                slope[met] = 0.0;
+        }
+        if (order > 0 && first > 0 && tied == 1) {
+            slope[first] = 1.0;
+            for (int c = 0; c < met; c++)
+                slope[c] -= share[c];
+            glamm_add_sum(order, 1.0, met, channel, share, to);
+        }
+        for (int c = 0; order > 0 && g == ranks->groups - 1 && c < met; c++)
+            to->d1[channel[c]][to->at] = slope[c];
     }
+    return glamm_density(value);
 }
 
 /* Columns of y: how many alternatives, then for each its rank 1, 2 .. from the best; 0 is not ranked. */
 GLAMM_INLINE int glamm_ranking(GLAMM_PARAMETERS) {
     const int order = glamm_order(d1, d2, d3), K = (int)ny - 1;
-    glamm_jet work[1 << GLAMM_TIED], single;
-    glamm_met met;
-    double share[GLAMM_ALTERNATIVES], score[GLAMM_VARIABLES];
+    glamm_jet work[1 << GLAMM_TIED];
+    glamm_ranks ranks;
+    double x[GLAMM_ALTERNATIVES];
+    glamm_target to = {K, 0, d1, d2, d3};
+    for (int k = 0; order > 0 && k < K; k++)
+        memset(d1[k], 0, (size_t)(n * m) * sizeof(double));
+    for (int p = 0; order > 1 && p < GLAMM_PAIRS(K); p++)
+        memset(d2[p], 0, (size_t)(n * m) * sizeof(double));
+    for (int p = 0; order > 2 && p < GLAMM_PAIRS(K) * K; p++)
+        memset(d3[p], 0, (size_t)(n * m) * sizeof(double));
     for (ptrdiff_t i = 0; i < n; i++) {
-        const double *code = y + i * ny + 1;
+        glamm_sort_ranks(y + i * ny, &ranks);
         const int alternatives = (int)y[i * ny];
-        int worst = 0;
-        for (int k = 0; k < alternatives; k++)
-            worst = code[k] > worst ? (int)code[k] : worst;
         for (ptrdiff_t r = 0; r < m; r++) {
-            const ptrdiff_t at = i * m + r;
-            double value = 0.0, rest = -INFINITY;
-            for (int k = 0; order > 0 && k < K; k++)
-                d1[k][at] = 0.0;
-            for (int p = 0; order > 1 && p < GLAMM_PAIRS(K); p++)
-                d2[p][at] = 0.0;
-            for (int p = 0; order > 2 && p < GLAMM_PAIRS(K) * K; p++)
-                d3[p][at] = 0.0;
-            /* not ranked comes last: it is met first and has no stage of its own */
-            for (int stage = worst + 1; stage > 0; stage--) {
-                const double rank = stage > worst ? 0.0 : (double)stage;
-                const int counts = stage <= worst && rest > -INFINITY;
-                int tied = 0, member[GLAMM_ALTERNATIVES];
-                for (int k = 0; k < alternatives; k++)
-                    if (code[k] == rank)
-                        member[tied++] = k;
-                if (counts) {
-                    const glamm_jet *f = &single;
-                    for (int g = 0; g < tied; g++)
-                        score[g] = nu[member[g]][node_stride[member[g]] ? at : i];
-                    score[tied] = rest;
-                    if (tied == 1) {
-                        double p, q, soft;
-                        const double x = score[0] - rest;
-                        glamm_logistic(x, &p, &q, &soft);
-                        const double bend = p * q, twist = bend * (p - q);
-                        single = (glamm_jet){glamm_min(x, 0.0) - soft, {q, -q}, {-bend, bend, -bend},
-                                             {twist, -twist, 0.0, twist, 0.0, -twist}};
-                    } else {
-                        f = glamm_before(order, tied, score, work);
-                    }
-                    value += f->f;
-                    if (order > 0) {
-                        met.count = 0;
-                        for (int k = 0, g = 0; k < alternatives; k++) {
-                            const int mine = code[k] == rank;
-                            if (!mine && code[k] < rank && code[k] != 0.0)
-                                continue;
-                            met.channel[met.count] = k;
-                            met.variable[met.count] = mine ? g++ : tied;
-                            met.slope[met.count++] = mine ? 1.0 : share[k];
-                        }
-                        glamm_add_stage(order, K, tied + 1, f, &met, at, d1, d2, d3);
-                    }
-                }
-                for (int g = 0; g < tied; g++) {
-                    const int k = member[g];
-                    const double x = nu[k][node_stride[k] ? at : i], gap = x - rest;
-                    double p, q, soft;
-                    glamm_logistic(gap, &p, &q, &soft);
-                    rest = glamm_max(x, rest) + soft;
-                    for (int c = 0; order > 0 && c < alternatives; c++)
-                        share[c] = code[c] > rank || code[c] == 0.0 || code[c] == rank ? share[c] * q : 0.0;
-                    share[k] = p;
-                }
+            to.at = i * m + r;
+            for (int k = 0; k < alternatives; k++)
+                x[k] = nu[ranks.channel[k]][node_stride[ranks.channel[k]] ? to.at : i];
+            switch (order) {
+            case 0: ll[to.at] = glamm_ranking_at(0, &ranks, x, work, &to); break;
+            case 1: ll[to.at] = glamm_ranking_at(1, &ranks, x, work, &to); break;
+            case 2: ll[to.at] = glamm_ranking_at(2, &ranks, x, work, &to); break;
+            default: ll[to.at] = glamm_ranking_at(3, &ranks, x, work, &to);
             }
-            ll[at] = glamm_density(value);
         }
     }
     (void)user;

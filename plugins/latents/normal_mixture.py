@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from glamm.kernels._families import capsule
 from glamm.plugins.latents._functions import EXP, EXPIT, LOG, SOFTPLUS, SQRT
 from glamm.plugins.latents._jets import variables
 from glamm.protocols import TRANSFORMS, Array, LatentDistribution, Parameter
@@ -69,6 +71,9 @@ class NormalMixture(LatentDistribution):
         gap = far * far * -0.5 - log_ratio - log_odds - lower
         ll = lower - (log_odds * -1.0).through(*SOFTPLUS) + gap.through(*SOFTPLUS)
         return (ll + sd.through(*LOG) - _HALF_LOG_2PI).block()
+
+    def kernel(self) -> Any:
+        return capsule("latent normal_mixture", "identity")
 
     def simulate(self, rng: np.random.Generator, size: int, *parameters: float) -> Array:
         weight, separation, ratio = parameters

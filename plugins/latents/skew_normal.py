@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import log_ndtr
 
+from glamm.kernels._families import capsule
 from glamm.plugins.latents._functions import LOG, LOG_NDTR, SQRT
 from glamm.plugins.latents._jets import variables
 from glamm.protocols import Array, LatentDistribution, Parameter
@@ -50,6 +52,9 @@ class SkewNormal(LatentDistribution):
         sd = (mean * mean * -1.0 + 1.0).through(*SQRT)
         z = mean + sd * u
         return (sd.through(*LOG) + z * z * -0.5 + (shape * z).through(*LOG_NDTR) + _CONSTANT).block()
+
+    def kernel(self) -> Any:
+        return capsule("latent skew_normal", "identity")
 
     def simulate(self, rng: np.random.Generator, size: int, *parameters: float) -> Array:
         delta = float(_delta(np.asarray(parameters[0])))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, polygamma
 
+from glamm.kernels._families import capsule
 from glamm.plugins.latents._functions import EXP, LOG1P
 from glamm.plugins.latents._jets import variables
 from glamm.protocols import Array, LatentDistribution, Parameter
@@ -44,6 +46,9 @@ class StudentT(LatentDistribution):
         constant = df.through(_constant, *(partial(_constant_slope, degree=k) for k in (1, 2, 3)))
         half = (df + 1.0) * -0.5
         return (constant - log_excess * 0.5 - 0.5 * float(np.log(np.pi)) + half * kernel).block()
+
+    def kernel(self) -> Any:
+        return capsule("latent student_t", "identity")
 
     def simulate(self, rng: np.random.Generator, size: int, *parameters: float) -> Array:
         (df,) = parameters
