@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm import registry
-from glamm.compile.assemble import Assembly, Observed
+from glamm.compile.assemble import Assembly
 from glamm.compile.classes import extend, membership_response
 from glamm.compile.clusters import below_weight, level_position, once_a_cluster, representatives
 from glamm.compile.layout import LevelLayout, Lowered
 from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
+from glamm.compile.predictors import Observed
 from glamm.compile.stacked import encode_sets, sort_sets
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
