@@ -17,6 +17,7 @@ from glamm.compile.plan import LatentPlan, LevelPlan, PredictorPlan, ResponsePla
 from glamm.compile.predictors import Observed, Owner, Predictors, written
 from glamm.compile.stacked import Sets, within_sets
 from glamm.compile.structure import LatentStructure, latent_order
+from glamm.compile.terms import fixed_modifiers
 from glamm.data import Design, Table
 from glamm.errors import DataError, Problem, nearest
 from glamm.graph import AuxiliaryModel, ModelGraph, RandomBlock, Term
@@ -314,7 +315,7 @@ class Assembly:
         joined = "mu" in groups and not groups["mu"][0].intercept and bool(cuts)
         for name, (predictor, model, design) in groups.items():
             span = observed.response.span if model is None else model.span
-            matrix, names = design.matrix, list(design.names)
+            matrix, names = self._own_columns(at, model, design)
             if name == "mu" and joined:
                 cut = groups[cuts[0]][2]
                 matrix = np.hstack([cut.matrix, matrix])
@@ -330,6 +331,18 @@ class Assembly:
             else:
                 problems += collinear(matrix, names, what, span)
         return problems
+
+    def _own_columns(self, at: int, model: AuxiliaryModel | None, design: Design) -> tuple[Array, list[str]]:
+        """Return the columns whose coefficients are neither held nor shared, which this design must tell."""
+        modifiers = {}
+        if model is not None:
+            chosen = self._observed[at].chosen
+            modifiers = fixed_modifiers(self._table, model.fixed_terms, design, chosen)
+        shared = {name for name, (m, _) in modifiers.items() if m.label or m.fixed is not None}
+        own = [k for k, name in enumerate(design.names) if name not in shared]
+        if len(own) == len(design.names):
+            return design.matrix, list(design.names)
+        return design.matrix[:, own], [design.names[k] for k in own]
 
     # ------------------------------------------------ latent variables
 

@@ -47,7 +47,8 @@ class CovarianceBlock:
     correlation : bool
         Whether all variances are held and all covariances free: the entries of theta below the diagonal
         are then those of the rows ``(v_1, .., v_(i-1), 1)`` of a Cholesky factor before each is scaled to
-        its standard deviation, so that every theta is a covariance matrix. Otherwise theta holds the covariances.
+        its standard deviation, so that every theta is a covariance matrix. Otherwise theta holds the
+        covariances.
     """
 
     coordinates: Index
