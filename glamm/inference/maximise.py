@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan
 from glamm.errors import FitError
 from glamm.inference.adaptive import Comparison, Ladder, compare, settle
-from glamm.inference.boundary import Boundary, settle_boundary
+from glamm.inference.boundary import Boundary, residual_scales, settle_boundary, settle_residuals
 from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Uncertainty, observed_information, uncertainty
 from glamm.inference.objective import Objective
@@ -116,6 +116,10 @@ class _Fit:
                 self._approach()
                 self._ascend()
                 self.boundary = settle_boundary(self.objective, self.search, self.factors)
+                if self.reduction is None:
+                    self.boundary = settle_residuals(
+                        self.objective, self.search, self.at, residual_scales(self.plan), self.boundary
+                    )
                 self._finish()
                 if self.rule == "fixed" and self.latent:
                     self.comparison = compare(self.objective, self.search, self.ladder)
