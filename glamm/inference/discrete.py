@@ -303,11 +303,14 @@ class DiscreteObjective:
 
     def _scores(self, found: Posterior) -> list[tuple[Array, Array]]:
         """Return the scores of clusters (clusters, P) and of groups (groups, P), by stage."""
-        rows = [r.scores(at, self.n_parameters) for r, at in zip(self.responses, found.densities, strict=True)]
-        units = sparse.vstack(rows, format="csr")
+        units = np.zeros((int(self.edges[-1]), self.n_parameters))
+        for response, at, own in zip(
+            self.responses, found.densities, np.split(units, self.edges[1:-1]), strict=True
+        ):
+            response.add_scores(at, own)
         result: list[tuple[Array, Array]] = []
         for number, (stage, share) in enumerate(zip(self.stages, found.shares, strict=True)):
-            own = np.asarray((stage.units @ units).toarray())
+            own = stage.units @ units
             if number:
                 own += self.stages[number - 1].above @ result[-1][1]
             result.append((own, np.add.reduceat(own * share, stage.alternatives.first)))
@@ -340,8 +343,8 @@ class DiscreteObjective:
         What is missing of the complete-data information is the variance, given the data, of the
         complete-data scores (Louis, 1982), of each stage in turn.
         """
-        clusters = sum(stage.units.shape[0] for stage in self.stages)
-        if clusters * self.n_parameters > MOST_SCORES:
+        rows = int(self.edges[-1]) + sum(stage.units.shape[0] for stage in self.stages)
+        if rows * self.n_parameters > MOST_SCORES:
             return None
         found = self.posterior_at(np.asarray(theta, float)[:, None])
         information = self.complete_information(found, self.weights(found.shares))[0]

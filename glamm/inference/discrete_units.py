@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from glamm.compile.plan import ResponsePlan
 from glamm.kernels._block import evaluate
@@ -144,16 +143,10 @@ class Combinations:
             return np.asarray((weight.T @ products).reshape(-1, a.shape[1], b.shape[1]))
         return np.stack([(a * column[:, None]).T @ b for column in weight.T])
 
-    def scores(self, at: Densities, size: int) -> sparse.csr_array:
-        """Return the gradient of each combination's log density, (U, size); S is 1."""
-        total = sparse.csr_array((self.size, size))
+    def add_scores(self, at: Densities, out: Array) -> None:
+        """Add the gradient of each combination's log density to `out` (U, P); S is 1."""
         for design, coefficient, first in zip(self.designs, self.coefficients, at.first, strict=True):
-            values = sparse.coo_array(first * design)
-            values = sparse.coo_array(
-                (values.data, (values.row, coefficient[values.col])), shape=(self.size, size)
-            )
-            total = total + values.tocsr()
-        return total
+            out[:, coefficient] += first * design
 
 
 def _by_channel(response: ResponsePlan) -> tuple[list[Array], list[Index], list[Array]]:

@@ -16,6 +16,7 @@ from glamm.inference.boundary import Boundary, settle_boundary
 from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
 from glamm.inference.discrete import objective_for
+from glamm.inference.mixtures import complete_curvature
 from glamm.inference.multistart import search, uncertain_classes
 from glamm.inference.optimize import Search, climb, newton_step, positive
 from glamm.inference.optimum import Optimum, Solution
@@ -53,6 +54,9 @@ ASYMMETRIC = 1e-3
 
 LARGE = 50_000
 """Units times parameters from which one-sided differences are tried for the information."""
+
+KNOWN = 2e-2
+"""Information of the whole data, classes known, relative to one observation's, below which there is none."""
 
 NEARBY_MAXIMA = 3
 """Local maxima from which the best point within constraints is looked for."""
@@ -323,10 +327,8 @@ class _Fit:
             information[np.ix_(self.free, self.free)] = onward.T @ self.information @ onward
             known = uncertainty(self.information, search.theta, self.at, self.free)
         missing = dict(known.missing) | dict(self.boundary.missing)
-        if self.plan.memberships:
-            # what grows without bound where classes are mixed are log odds of probabilities 0 and 1
-            diverging = [k for k, reason in missing.items() if reason is Missing.DIVERGING]
-            missing |= dict.fromkeys(diverging, Missing.PROBABILITY)
+        if self.plan.memberships and Missing.DIVERGING in missing.values():
+            missing |= self._undetermined([k for k, why in missing.items() if why is Missing.DIVERGING])
         error = None
         if self.rule == "exact" or not self.latent:
             error = (0.0, 0.0)
@@ -356,6 +358,20 @@ class _Fit:
             n_free=self.size,
         )
         return found if self.reduction is None else expanded(found, self.reduction)
+
+    def _undetermined(self, places: list[int]) -> dict[int, Missing]:
+        """Return why some parameters of a model with classes are not determined.
+
+        Those that known classes would not determine either are log odds of probabilities 0 and 1, or belong
+        to a class that is empty; the others cannot be told apart because classes are not observed.
+        """
+        theta = self.at.transform @ self.search.theta
+        objective = self.objective.objective
+        theta = theta if self.reduction is None else self.reduction.expand(theta)
+        known = complete_curvature(self.plan, theta, objective.shares(self.at.transform @ self.search.theta))
+        known = known if self.reduction is None else known[self.reduction.kept]
+        lost = known * self.at.unit**2 < KNOWN
+        return {k: Missing.PROBABILITY if lost[k] else Missing.UNIDENTIFIED for k in places}
 
     def _status(self, reasons: set[Missing], error: tuple[float, float] | None) -> Status:
         if self.status is not None:

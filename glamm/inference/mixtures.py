@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
 from glamm.inference.discrete import home_level
-from glamm.inference.discrete_units import distinct_rows
+from glamm.inference.discrete_units import Combinations, distinct_rows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Classes", "canonical_classes", "class_sizes", "classes_of", "responsibilities"]
+__all__ = ["Classes", "canonical_classes", "class_sizes", "classes_of", "complete_curvature", "responsibilities"]
 
 TOLERANCE = 1e-6
 """What linear predictors may differ by after a permutation, relative to the largest."""
@@ -93,6 +93,35 @@ def class_sizes(plan: Plan, classes: Classes, shares: Sequence[Array]) -> Array:
             weight *= level.weight[above]
     total = np.bincount(classes.state, weights=weight, minlength=classes.count)
     return np.asarray(total / total.sum())
+
+
+def complete_curvature(plan: Plan, theta: Array, shares: Sequence[Array]) -> Array:
+    """Return the information (P,) on each coefficient by itself if the posterior classes were known.
+
+    Continuous latent variables are left out.
+
+    Parameters
+    ----------
+    plan : Plan
+    theta : ndarray, shape (P,)
+    shares : list of ndarray, shape (clusters,)
+        As of ``Objective.shares``.
+    """
+    lowest = responsibilities(plan, shares)[0]
+    total = np.zeros(len(theta))
+    for response in plan.units:
+        units = Combinations(response)
+        weight = lowest[response.cluster]
+        if response.weight is not None:
+            weight = weight * response.weight
+        counts = np.bincount(units.number, weights=weight, minlength=units.size)
+        at = units.densities(theta[:, None])
+        place = 0
+        for k, (design, coefficient) in enumerate(zip(units.designs, units.coefficients, strict=True)):
+            curvature = np.maximum(-np.nan_to_num(at.second[place][:, 0]), 0.0)
+            np.add.at(total, coefficient, (counts * curvature) @ design**2)
+            place += len(units.designs) - k
+    return total
 
 
 # ---------------------------------------------------------------- permutations

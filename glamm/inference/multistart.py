@@ -39,18 +39,19 @@ SHORT, LONG = 12, 80
 """Iterations of EM of all starts, and of those that go on."""
 
 KEPT = 10
-"""Runs that go on, or a fifth of the starts if those are more."""
+"""Runs that go on, or a fifth of the starts if those are more; half of them where they are cheap."""
 
 ENOUGH = 3
 """Different maxima that are looked for exactly where that is expensive."""
 
-CHEAP = 2_000_000
+CHEAP = 50_000
 """Clusters times parameters up to which all that go on are followed to their maximum."""
 
 SAME = 1e-4
-"""Difference of log-likelihoods that counts as none; `NEARBY` is that of runs that are not at their end."""
+"""Difference of log-likelihoods that counts as none."""
 
-NEARBY = 0.02
+NEARER, NEARBY = 5e-4, 0.02
+"""Differences of runs that are not at their end, where those are cheap to follow and where they are not."""
 
 MEMORY = 20_000_000
 """Most numbers of one matrix of clusters by starts."""
@@ -104,6 +105,7 @@ def search(plan: Plan, options: FitOptions, objective: Any) -> Found:
 
 def _discrete(objective: DiscreteObjective, start: Array, starts: int, rng: np.random.Generator) -> list[Solution]:
     clusters = max(stage.units.shape[0] for stage in objective.stages)
+    cheap = clusters * objective.n_parameters <= CHEAP
     at_once = max(1, MEMORY // max(clusters, int(objective.edges[-1])))
     parts = []
     for begin in range(0, starts, at_once):
@@ -115,18 +117,18 @@ def _discrete(objective: DiscreteObjective, start: Array, starts: int, rng: np.r
         np.hstack([part.theta for part in parts]),
         np.concatenate([part.value for part in parts]),
         np.concatenate([part.gain for part in parts]),
-    ).best(max(KEPT, starts // 5))
+    ).best(max(KEPT, starts // (2 if cheap else 5)))
     runs = expectation_maximisation(objective, runs.theta, LONG, SAME).best(len(runs.value))
-    cheap = clusters * objective.n_parameters <= CHEAP
     found: list[Solution] = []
     reached: list[float] = []
     for theta, value in zip(runs.theta.T, runs.value, strict=True):
-        near = [k for k, other in enumerate(reached) if abs(other - value) <= NEARBY]
-        if not cheap and (near or len(found) == ENOUGH):
-            if near:
-                same = found[near[0]]
-                found[near[0]] = Solution(same.theta, same.loglik, same.found + 1, same.converged)
+        near = [k for k, other in enumerate(reached) if abs(other - value) <= (NEARER if cheap else NEARBY)]
+        if near:
+            same = found[near[0]]
+            found[near[0]] = Solution(same.theta, same.loglik, same.found + 1, same.converged)
             continue
+        if not cheap and len(found) == ENOUGH:
+            break
         end, loglik, converged = polish(objective, theta)
         found.append(Solution(end, loglik, 1, converged))
         reached.append(float(value))

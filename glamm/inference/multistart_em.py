@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from glamm.inference.discrete import DiscreteObjective, Posterior
-from glamm.inference.optimize import positive
+from glamm.inference.optimize import Search, newton_step
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -30,6 +30,9 @@ SOFT = 0.1
 """Share of a cluster that a random assignment leaves to chance."""
 
 RIDGE = 1e-9
+
+POLISHED = 1e-6
+"""Decrement below which a local maximum is known well enough to be compared with others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -262,9 +265,8 @@ def polish(objective: DiscreteObjective, theta: Array, iterations: int = 40) -> 
         information = objective.information(theta)
         if information is None or not np.isfinite(information).all():
             return theta, value, False
-        step = np.linalg.solve(positive(information), gradient)
-        decrement = float(gradient @ step)
-        if decrement < 1e-9:
+        step, decrement = newton_step(Search(theta, value, gradient, information))
+        if decrement < POLISHED:
             return theta, value, True
         found = objective.posterior_at(theta[:, None])
         step *= _within_reach(objective, found, objective.weights(found.shares), step[:, None])[0]
