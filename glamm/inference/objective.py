@@ -271,6 +271,19 @@ class Objective:
         other._set_points(points)
         return other
 
+    def with_shares(self, share: Array) -> Objective:
+        """Return the expected complete-data log-likelihood when the classes have the given probabilities.
+
+        Parameters
+        ----------
+        share : ndarray, shape (top-level clusters,)
+            Of each cluster among its alternatives.
+        """
+        assert self._mixture is not None
+        other = self.with_points(self.points)
+        other._mixture = Assigned(self._mixture.group, share)
+        return other
+
     @property
     def exact(self) -> bool:
         """Whether one point is exact: every latent part enters a quadratic log density."""
@@ -429,6 +442,25 @@ class Mixture:
         with np.errstate(divide="ignore"):
             mixed = np.log(total) + finite
         return mixed, share / np.where(total > 0.0, total, 1.0)[self.group]
+
+
+class Assigned(Mixture):
+    """Classes with given probabilities in the place of posterior ones.
+
+    Parameters
+    ----------
+    group : ndarray of intp, shape (clusters,), ascending
+    share : ndarray, shape (clusters,)
+    """
+
+    def __init__(self, group: Index, share: Array) -> None:
+        super().__init__(group)
+        self.share = share
+
+    def mix(self, loglik: Array) -> tuple[Array, Array]:
+        """Return each group's expected log-likelihood and the given probabilities."""
+        expected = np.where(self.share > 0.0, self.share * loglik, 0.0)
+        return np.add.reduceat(expected, self.first), self.share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
