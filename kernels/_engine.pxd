@@ -17,8 +17,8 @@ cdef struct Level:
     const double *z            # (path, N): coordinates of every path node
     const double *log_weight   # (M)
     double *mode               # (clusters, q): where Newton's method starts, and what it finds
-    double *mean               # (clusters, q) or NULL
-    double *cov                # (clusters, q, q) or NULL
+    double *mean               # (clusters, path) or NULL
+    double *cov                # (clusters, path, path) or NULL
 
 
 cdef struct Response:

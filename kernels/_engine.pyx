@@ -230,12 +230,13 @@ cdef class Engine:
         dict
             ``loglik`` (tops), ``modes`` (a list like `start`), ``failed``; with `gradient` ``go``,
             ``ga`` and ``gc`` shaped like `o`, `a` and `c` (no columns where a response has no products);
-            with `moments` ``mean`` and ``cov``, lists over levels.
+            with `moments` ``mean`` and ``cov``, lists over levels, of a cluster's own coordinates, and
+            ``path_mean`` and ``path_cov`` of its own and then those of the clusters above it.
         """
         cdef Py_ssize_t d, r, size
         cdef Task task
         keep = []
-        out = {"modes": [], "go": [], "ga": [], "gc": [], "mean": [], "cov": []}
+        out = {"modes": [], "go": [], "ga": [], "gc": [], "mean": [], "cov": [], "path_mean": [], "path_cov": []}
         cdef double[::1] view
         cdef double[::1] loglik
         for d in range(self.n_levels):
@@ -246,13 +247,16 @@ cdef class Engine:
             if moments:
                 q = self.level[d].q
                 size = len(start[d])
-                mean, cov = np.zeros(size * q), np.zeros(size * q * q)
+                p = self.level[d].path
+                mean, cov = np.zeros(size * p), np.zeros(size * p * p)
                 view = mean
                 self.level[d].mean = &view[0] if view.shape[0] else NULL
                 view = cov
                 self.level[d].cov = &view[0] if view.shape[0] else NULL
-                out["mean"].append(mean.reshape(size, q))
-                out["cov"].append(cov.reshape(size, q, q))
+                out["path_mean"].append(mean.reshape(size, p))
+                out["path_cov"].append(cov.reshape(size, p, p))
+                out["mean"].append(out["path_mean"][d][:, :q])
+                out["cov"].append(out["path_cov"][d][:, :q, :q])
         for r in range(self.n_responses):
             offsets, loadings = _flat(o[r]), _flat(a[r])
             shape = (self.response[r].active, self.response[r].n, self.response[r].products)
