@@ -419,6 +419,17 @@ class Objective:
             for factor, mean, cov in zip(found.factors, found.out["mean"], found.out["cov"], strict=True)
         ]
 
+    def path_posterior(self, theta: Array) -> list[tuple[Array, Array]]:
+        """Return posterior moments of the standard coordinates of each cluster and of those above it.
+
+        Returns
+        -------
+        list of (ndarray of shape (clusters, P), ndarray of shape (clusters, P, P))
+            For each level; the P coordinates are those of the level and then of the levels above it.
+        """
+        found = self._evaluate(np.asarray(theta, float), moments=True)
+        return list(zip(found.out["path_mean"], found.out["path_cov"], strict=True))
+
 
 class Mixture:
     """Top-level clusters that are the same cluster of the data in each of its classes.
