@@ -18,8 +18,8 @@ from glamm.graph import FamilySpec, build, family_spec
 from glamm.inference import AdaptiveQuadrature, FitOptions, Missing, Newton, maximise
 from glamm.inference.options import Multistart, is_count
 from glamm.inference.progress import Callback
-from glamm.results.covariance import check_covariance
 from glamm.results.classes import class_orders
+from glamm.results.covariance import check_covariance
 from glamm.results.fitted import fitted_result
 from glamm.results.newdata import index_of
 from glamm.results.result import Result

@@ -137,23 +137,33 @@ class _Fit:
         finally:
             self.reporter.close()
 
+    def _coordinates_of(self, theta: Array) -> Array:
+        """Return the maximiser's coordinates of theta, or of one near it that satisfies the constraints."""
+        return self.at.inverse @ (theta if self.reduction is None else self.reduction.reduce(theta))
+
     def _begin(self) -> bool:
         """Find a first point and curvature; False if the log-likelihood exists at no starting values."""
         first, search = self.search.theta, self.search
-        tries = [first]
-        if self.options.start is None:
-            plain = self.plan.start if self.reduction is None else self.reduction.reduce(self.plan.start)
-            tries += [np.where(self.at.latent, 0.3 * first, first), self.at.inverse @ plain]
-        for phi in tries:
-            loglik, gradient = self.objective.value_and_gradient(phi)
-            search.evaluations += 1
-            if np.isfinite(loglik) and np.isfinite(gradient).all():
-                self.objective.accept()
-                search.theta, search.loglik, search.gradient = phi, float(loglik), gradient
-                search.curvature = self._first_curvature()
-                return True
-        self.status = Status.NON_FINITE_START
-        return False
+        tries = [first, *(self._coordinates_of(theta) for theta in self.start.others)]
+        if not max([self._begin_at(phi) for phi in tries]) and self.options.start is None:
+            tries = [np.where(self.at.latent, 0.3 * first, first), self._coordinates_of(self.plan.start)]
+            any(self._begin_at(phi) for phi in tries)
+        if not np.isfinite(search.loglik):
+            self.status = Status.NON_FINITE_START
+            return False
+        search.curvature = self._first_curvature()
+        return True
+
+    def _begin_at(self, phi: Array) -> bool:
+        """Move to `phi` if the log-likelihood is higher there; return whether it exists."""
+        search = self.search
+        loglik, gradient = self.objective.value_and_gradient(phi)
+        search.evaluations += 1
+        finite = bool(np.isfinite(loglik) and np.isfinite(gradient).all())
+        if finite and loglik > search.loglik:
+            self.objective.accept()
+            search.theta, search.loglik, search.gradient = phi, float(loglik), gradient
+        return finite
 
     def _approach(self) -> None:
         """Come near the maximum with a few points before Laplace's approximation is maximised.

@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
-from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
+from glamm.inference.forms import (
+    Adjoint,
+    Backward,
+    Coordinates,
+    Form,
+    Latent,
+    PredictorForm,
+    Sums,
+    clusters_of,
+    coordinate_starts,
+    named_latents,
+)
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
@@ -34,16 +45,6 @@ _THREADED_FROM = 20_000
 
 # the vectorised engine keeps this many node values of a cluster at most, 64 bytes each in every thread
 LANE_NODES = 2_000_000
-
-
-def clusters_of(plan: Plan, cluster: Index, level: int = 0) -> list[Index | None]:
-    """Return the cluster at each level of rows that lie in clusters of `level`; None below it."""
-    found: list[Index | None] = [None] * level
-    for at in plan.levels[level:]:
-        found.append(cluster)
-        if at.parent is not None:
-            cluster = at.parent[cluster]
-    return found
 
 
 class _Units:
@@ -170,13 +171,8 @@ class Objective:
         self.plan = plan
         self.n_parameters = plan.n_parameters
         sizes = [len(level.factor) for level in plan.levels]
-        starts = tuple(int(s) for s in np.concatenate(([0], np.cumsum(sizes)))[:-1])
-        self._latents: list[Latent] = []
-        for number, latent in enumerate(plan.latents):
-            count = plan.levels[latent.level].clusters
-            above = clusters_of(plan, np.arange(count, dtype=np.intp), latent.level)
-            size = sizes[latent.level]
-            self._latents.append(Latent(latent, number, count, above, self._latents, starts, size))
+        starts = coordinate_starts(plan)
+        self._latents = named_latents(plan)
         self._units = []
         for response in plan.units:
             rows = clusters_of(plan, response.cluster)
