@@ -248,7 +248,7 @@ class Assembly:
             plan, layout = self._made.make(owner, model, design, first, start, held)
             plans.append(plan)
             layouts.append(layout)
-        layout = ResponseLayout(
+        made = ResponseLayout(
             name,
             observed.response.form,
             observed.family,
@@ -256,7 +256,7 @@ class Assembly:
             observed.rows,
             tuple(layouts),
         )
-        return tuple(plans), layout
+        return tuple(plans), made
 
     def _set_response(
         self, observed: Observed, sets: Sets

@@ -183,8 +183,8 @@ def _everything(graph: ModelGraph) -> Iterator[Any]:
     for response in graph.responses:
         for factor in response.form.factors:
             yield Term((factor,), response.span)
-    models = [*graph.responses, *graph.latents]
-    for model in (*(m for owner in models for m in owner.predictors), *(c.membership for c in graph.classes)):
+    owners: tuple[Response | LatentVariable, ...] = (*graph.responses, *graph.latents)
+    for model in (*(m for owner in owners for m in owner.predictors), *(c.membership for c in graph.classes)):
         yield from model.terms
         for offset in model.offsets:
             yield Term((offset,), model.span)
