@@ -169,7 +169,8 @@ GLAMM_INLINE int glamm_softmax(const int reference, GLAMM_PARAMETERS) {
 /* ------------------------------------------------ adjacent categories */
 
 /* Minus the third cumulants of Y and of minus the indicators I_k of Y >= k, at a tile. E I_k is in d1[k],
- * E Y I_k in d2[k], E Y^2 I_k in d3[k], which is overwritten; `mean`, `second` and `third` are moments of Y. */
+ * E Y I_k in d2[k], E Y^2 I_k in d3[k], which is overwritten; `mean`, `second` and `third` are moments
+ * of Y. */
 GLAMM_INLINE void glamm_adjacent_thirds(int K, ptrdiff_t start, ptrdiff_t length, const double *mean,
                                         const double *second, const double *third, double *const *d1,
                                         double *const *d2, double *const *d3) {
@@ -185,7 +186,8 @@ GLAMM_INLINE void glamm_adjacent_thirds(int K, ptrdiff_t start, ptrdiff_t length
                 for (ptrdiff_t j = 0; j < length; j++) {
                     const double mu = mean[j], square = 2.0 * mu * mu - second[j];
                     const double v = a > 0   ? pc[j] * (1.0 - pa[j]) * (1.0 - 2.0 * pb[j])
-                                     : b > 0 ? pc[j] * (mu * (1.0 - 2.0 * pb[j]) + yb[j]) - yc[j] * (1.0 - pb[j])
+                                     : b > 0 ? pc[j] * (mu * (1.0 - 2.0 * pb[j]) + yb[j])
+                                                   - yc[j] * (1.0 - pb[j])
                                      : c > 0 ? y2[j] - 2.0 * mu * yc[j] + pc[j] * square
                                              : mu * (2.0 * second[j] - square) - third[j];
                     to[j] = v;
