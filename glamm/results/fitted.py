@@ -208,9 +208,10 @@ class FittedSource:
             return new_rows(self.layout, self.theta, self.factors(), self.shares(), newdata)
         lowered = self.lowered
         found = []
-        for k, (layout, unit) in enumerate(zip(lowered.responses, lowered.plan.responses, strict=True)):
-            clusters = _known(clusters_of(lowered.plan, unit.cluster))
-            share = np.ones(len(unit.cluster))
+        for k, layout in enumerate(lowered.responses):
+            unit, rows, lowest = self._shown(k)
+            clusters = _known(clusters_of(lowered.plan, lowest))
+            share = np.ones(len(unit))
             for own, cluster in zip(self.shares(), clusters, strict=True):
                 share = share * own[cluster]
             found.append(
@@ -219,14 +220,37 @@ class FittedSource:
                     layout.family,
                     layout.categories,
                     self._forms.space,
-                    self._forms.predictors[k],
+                    tuple(form.take(unit) for form in self._forms.predictors[k]),
                     clusters,
-                    self._origin(layout.rows),
+                    self._origin(rows),
                     self._memberships(clusters),
                     share,
+                    unit,
                 )
             )
         return tuple(found), self.index
+
+    def _shown(self, response: int) -> tuple[Index, Index, Index]:
+        """Return the units of a response as rows of the data show them: unit, row and lowest cluster.
+
+        A row shows the unit of a higher level that belongs to its cluster, if it enters the likelihood.
+        """
+        lowered = self.lowered
+        layout, plan = lowered.responses[response], lowered.plan.responses[response]
+        of_response = lowered.graph.responses[response].level
+        if of_response == ROW:
+            return np.arange(len(layout.rows)), layout.rows, plan.cluster
+        layouts, plans = lowered.responses + lowered.memberships, lowered.plan.responses + lowered.plan.memberships
+        rows = np.concatenate([own.rows for own in layouts])
+        lowest = np.concatenate([own.cluster for own in plans])
+        rows, first = np.unique(rows, return_index=True)
+        lowest = lowest[first]
+        level = [own.name for own in lowered.levels].index(of_response)
+        unit_of = np.full(lowered.plan.levels[level].clusters, -1, dtype=np.intp)
+        unit_of[_known(clusters_of(lowered.plan, plan.cluster))[level]] = np.arange(len(plan.cluster))
+        unit = unit_of[_known(clusters_of(lowered.plan, lowest))[level]]
+        kept = np.flatnonzero(unit >= 0)
+        return unit[kept], rows[kept], lowest[kept]
 
     def _origin(self, rows: Index) -> Index:
         """Return the rows of the data that rows of the extended data repeat."""
