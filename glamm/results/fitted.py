@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from glamm.compile import LevelLayout, Lowered, Plan
 from glamm.compile.classes import ClassStates
+from glamm.compile.factors import fill_factor
 from glamm.errors import GlammError
 from glamm.graph import ROW, FamilySpec
 from glamm.inference import Missing, Objective, Optimum, Status
@@ -19,12 +20,15 @@ from glamm.inference.covariance import opg, sandwich
 from glamm.inference.objective import clusters_of
 from glamm.results.covariance import check_covariance, delta_method
 from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
+from glamm.results.fit_measures import FitMeasures, fit_measures
 from glamm.results.forms import Forms, LevelPosterior, evaluate_forms
 from glamm.results.held import held_parameters
+from glamm.results.moments import implied_moments
 from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
+from glamm.results.standardized import standardized
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -183,6 +187,9 @@ class FittedSource:
     @cached_property
     def _forms(self) -> Forms:
         """Forms of the latent variables, and of the predictors of responses and class variables."""
+        return self._forms_at(self.theta)
+
+    def _forms_at(self, theta: Array) -> Forms:
         plan = self.lowered.plan
         latents = [
             (latent, clusters_of(plan, np.arange(plan.levels[latent.level].clusters), latent.level))
@@ -191,7 +198,8 @@ class FittedSource:
         owners = [
             (unit.predictors, clusters_of(plan, unit.cluster)) for unit in plan.responses + plan.memberships
         ]
-        return evaluate_forms(self.theta, self.factors(), latents, owners)
+        factors = [fill_factor(level, theta) for level in plan.levels]
+        return evaluate_forms(theta, factors, latents, owners)
 
     def latent_scores(self) -> tuple[Scores, ...]:
         """Return the posterior moments of the named latent variables."""
@@ -240,7 +248,10 @@ class FittedSource:
         of_response = lowered.graph.responses[response].level
         if of_response == ROW:
             return np.arange(len(layout.rows)), layout.rows, plan.cluster
-        layouts, plans = lowered.responses + lowered.memberships, lowered.plan.responses + lowered.plan.memberships
+        layouts, plans = (
+            lowered.responses + lowered.memberships,
+            lowered.plan.responses + lowered.plan.memberships,
+        )
         rows = np.concatenate([own.rows for own in layouts])
         lowest = np.concatenate([own.cluster for own in plans])
         rows, first = np.unique(rows, return_index=True)
@@ -300,6 +311,26 @@ class FittedSource:
 
     def _level_of(self, states: ClassStates) -> int:
         return [level.name for level in self.levels].index(states.variable.level)
+
+    def fit_measures(self, parameters: int) -> FitMeasures | GlammError:
+        """Return the fit measures, or why there are none."""
+        try:
+            implied = implied_moments(self.lowered, self.theta, self._forms)
+            return fit_measures(
+                implied.responses,
+                implied.covariates,
+                float(self.optimum.loglik),
+                parameters,
+                implied.coefficients,
+                implied.covariance,
+            )
+        except GlammError as error:
+            return error
+
+    def standardized(self, cov_type: str) -> pd.DataFrame:
+        """Return the standardised parameters."""
+        covariance = self._theta_covariance(cov_type)
+        return standardized(self.lowered, self.theta, self._forms_at, covariance)
 
     def observed(self) -> tuple[Array, ...]:
         """Return the encoded response values."""
