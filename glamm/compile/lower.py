@@ -17,6 +17,7 @@ from glamm.compile.clusters import below_weight, once_a_cluster, representatives
 from glamm.compile.layout import LevelLayout, Lowered
 from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
+from glamm.compile.residuals import check_residual_covariances
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
 from glamm.graph import ROW, GroupFactor, LatentVariable, Level, ModelGraph, Response, Term
@@ -81,6 +82,8 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     assembly = Assembly(graph, table, tree, observed, cluster_rows)
     responses, layouts = assembly.responses()
     latents, latent_layouts = assembly.latents(layouts)
+    check_residual_covariances(graph, responses)
+    covariances = assembly.residual_covariances()
     parameters = assembly.parameters()
     level_plans, level_layouts = _levels(tree, assembly)
     count = len(graph.responses)
@@ -93,6 +96,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         responses[count:],
         constraints=assembly.resolver(parameters.rows, parameters.factors).constraints(graph),
         given=assembly.given,
+        residual_covariances=covariances,
     )
     return Lowered(
         graph,

@@ -26,6 +26,7 @@ __all__ = [
     "LoadingPlan",
     "Plan",
     "PredictorPlan",
+    "ResidualCovariance",
     "ResponsePlan",
     "TermPlan",
 ]
@@ -44,9 +45,9 @@ class CovarianceBlock:
     held : ndarray, shape (k, k)
         Values of the held entries.
     correlation : bool
-        Whether all variances are held and all covariances free: the entries of theta below the diagonal are then those of
-        the rows ``(v_1, .., v_(i-1), 1)`` of a Cholesky factor before each is scaled to its standard
-        deviation, so that every theta is a covariance matrix. Otherwise theta holds the covariances.
+        Whether all variances are held and all covariances free: the entries of theta below the diagonal are
+        then those of the rows ``(v_1, .., v_(i-1), 1)`` of a Cholesky factor before each is scaled to its
+        standard deviation, so that every theta is a covariance matrix. Otherwise theta holds the covariances.
     """
 
     coordinates: Index
@@ -149,6 +150,11 @@ class PredictorPlan:
     terms: tuple[TermPlan, ...] = ()
     coordinate: tuple[int, int] | None = None
 
+    @property
+    def is_random(self) -> bool:
+        """Whether it depends on latent variables."""
+        return bool(self.loadings or self.terms or self.coordinate)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatentPlan:
@@ -188,6 +194,8 @@ class ResponsePlan:
         In the order of ``family.predictors``.
     channels : ndarray of intp, shape (n, K), or None
         Predictor that feeds each channel of each unit (see `Family.channels`).
+    row : ndarray of intp, shape (n,), or None
+        Units of responses with residual covariances belong together where these agree; without repetitions.
     """
 
     family: Family
@@ -196,6 +204,26 @@ class ResponsePlan:
     weight: Array | None
     predictors: tuple[PredictorPlan, ...]
     channels: Index | None
+    row: Index | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResidualCovariance:
+    """Covariance of the residuals of two Gaussian responses in the same row.
+
+    Attributes
+    ----------
+    first, second : int
+        Positions in `Plan.responses`.
+    index : int
+        Position in theta; -1 where it is held.
+    held : float
+    """
+
+    first: int
+    second: int
+    index: int
+    held: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,6 +280,7 @@ class Plan:
     constraints : ConstraintPlan or None
     given : tuple of (int, float)
         Entries of theta whose starting values the text gives.
+    residual_covariances : tuple of ResidualCovariance
     """
 
     levels: tuple[LevelPlan, ...]
@@ -263,6 +292,7 @@ class Plan:
     ratios: tuple[ResponsePlan, ...] = ()
     constraints: ConstraintPlan | None = None
     given: tuple[tuple[int, float], ...] = ()
+    residual_covariances: tuple[ResidualCovariance, ...] = ()
 
     @property
     def units(self) -> tuple[ResponsePlan, ...]:
