@@ -18,6 +18,7 @@ from glamm.compile.layout import LevelLayout, Lowered
 from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
 from glamm.compile.predictors import Observed
+from glamm.compile.residuals import check_residual_covariances
 from glamm.compile.stacked import encode_sets, sort_sets
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
@@ -89,6 +90,8 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     responses, layouts = assembly.responses()
     latents, latent_layouts = assembly.latents(layouts)
     ratios = assembly.ratios()
+    check_residual_covariances(graph, responses)
+    covariances = assembly.residual_covariances()
     parameters = assembly.parameters()
     level_plans, level_layouts = _levels(tree, assembly)
     count = len(graph.responses)
@@ -102,6 +105,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         ratios,
         constraints=assembly.resolver(parameters.rows, parameters.factors).constraints(graph),
         given=assembly.given,
+        residual_covariances=covariances,
     )
     return Lowered(
         graph,

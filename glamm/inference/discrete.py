@@ -195,7 +195,9 @@ class DiscreteObjective:
         if len(self.stages) > 1:
             return
         rng = np.random.default_rng(0)
-        odd = rng.integers(1, 2**62, size=(2, stage.units.shape[1]), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        odd = rng.integers(1, 2**62, size=(2, stage.units.shape[1]), dtype=np.uint64) * np.uint64(
+            2
+        ) + np.uint64(1)
         turn = rng.integers(1, 2**62, size=int(alternatives.counts.max()), dtype=np.uint64)
         entries = stage.units.data.view(np.uint64)
         keys = []

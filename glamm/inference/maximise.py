@@ -292,7 +292,9 @@ class _Fit:
             scaled = transform.T @ matrix @ transform
             return Information(scaled[np.ix_(self.free, self.free)], 0.0, 0)
         gradient = self.search.gradient if one_sided else None
-        found = observed_information(self.objective, self.search.theta, curvature, self.free, gradient=gradient)
+        found = observed_information(
+            self.objective, self.search.theta, curvature, self.free, gradient=gradient
+        )
         self.search.evaluations += found.evaluations
         return found
 

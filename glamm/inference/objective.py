@@ -30,6 +30,7 @@ from glamm.inference.forms import (
     coordinate_starts,
     named_latents,
 )
+from glamm.inference.residuals import joint_residuals
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
@@ -51,13 +52,21 @@ class _Units:
     """One response: how theta makes its offsets and slopes, and how adjoints return."""
 
     def __init__(
-        self, plan: ResponsePlan, clusters: Sequence[Index], latents: Sequence[Latent], starts: Sequence[int]
+        self,
+        plan: ResponsePlan,
+        clusters: Sequence[Index],
+        latents: Sequence[Latent],
+        starts: Sequence[int],
+        joined: bool = False,
     ) -> None:
         self.plan = plan
         self.n = len(plan.cluster)
         self.top = clusters[-1]
         self.channels = len(plan.predictors) if plan.channels is None else plan.channels.shape[1]
         self.predictors = [PredictorForm(p, self.n, clusters, latents, starts) for p in plan.predictors]
+        if joined:
+            # residuals that covary bring in what is random in the other responses
+            self.predictors[0].latent = True
         latent = np.array([p.latent for p in self.predictors], dtype=bool)
         if plan.channels is None:
             self.active = np.flatnonzero(latent)
@@ -73,6 +82,7 @@ class _Units:
             if isinstance(rows, slice):
                 self.home.setdefault(predictor, place)
         self.multiplies = any(p.pairs for p in self.predictors)
+        self.joined = False
 
     def _find_sources(self, channel: int) -> list[tuple[slice | Index, int]]:
         if self.plan.channels is None:
@@ -173,10 +183,21 @@ class Objective:
         sizes = [len(level.factor) for level in plan.levels]
         starts = coordinate_starts(plan)
         self._latents = named_latents(plan)
+        self._joint = joint_residuals(plan)
+        random = {
+            member
+            for joint in self._joint
+            if any(plan.responses[r].predictors[0].is_random for r in joint.members)
+            for member in joint.members
+        }
         self._units = []
-        for response in plan.units:
+        for number, response in enumerate(plan.units):
             rows = clusters_of(plan, response.cluster)
-            self._units.append(_Units(response, rows, self._latents, starts))
+            self._units.append(_Units(response, rows, self._latents, starts, number in random))
+        for joint in self._joint:
+            multiplies = any(self._units[r].multiplies for r in joint.members)
+            for r in joint.members:
+                self._units[r].joined, self._units[r].multiplies = True, multiplies
         pairs = set().union(*(p.pairs for units in self._units for p in units.predictors))
         self._space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
         total = sum(units.n for units in self._units)
@@ -219,7 +240,8 @@ class Objective:
         block = plan.family.kernel()
         block = plan.family if block is None else block
         quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
-        shape = plan.encoded.y, first, plan.weight, units.channels, units.active, quadratic, block
+        y = np.zeros_like(plan.encoded.y) if units.joined else plan.encoded.y
+        shape = y, first, plan.weight, units.channels, units.active, quadratic, block
         if not units.multiplies:
             return shape
         return *shape, np.array(self._space.pairs, dtype=np.intp)
@@ -314,15 +336,19 @@ class Objective:
     def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> _Evaluation:
         factors = self.factors(theta)
         if not all(np.isfinite(factor).all() for factor in factors):
-            return _Evaluation({"failed": True, "loglik": np.full(self.n_clusters, -np.inf)}, factors, [])
+            return self._failed(factors)
         forms = self._forms(theta, factors)
-        o, a, c = [], [], []
+        made = [units.forms(self._space, theta, factors, forms) for units in self._units]
+        o, slopes = [offset for offset, _ in made], [slope for _, slope in made]
+        joint = [one.forward(theta, o, slopes) for one in self._joint]
+        if None in joint:
+            return self._failed(factors)
         width = self._space.width
-        for units in self._units:
-            offset, slope = units.forms(self._space, theta, factors, forms)
-            o.append(offset)
-            a.append(slope if slope.shape[2] == width else np.ascontiguousarray(slope[:, :, :width]))
-            c.append(np.ascontiguousarray(slope[:, :, width:]) if units.multiplies else None)
+        a = [s if s.shape[2] == width else np.ascontiguousarray(s[:, :, :width]) for s in slopes]
+        c = [
+            np.ascontiguousarray(s[:, :, width:]) if units.multiplies else None
+            for s, units in zip(slopes, self._units, strict=True)
+        ]
         options: dict[str, Any] = {"c": c} if self._space.pairs else {}
         # a class that is impossible for a cluster leaves the others their say
         out: dict[str, Any] = self._engine.evaluate(
@@ -333,7 +359,11 @@ class Objective:
         if self._mixture is not None:
             out["loglik"], out["top_share"] = self._mixture.mix(out["loglik"])
             out["failed"] = not np.isfinite(out["loglik"]).all()
-        return _Evaluation(out, factors, forms)
+        return _Evaluation(out, factors, forms, joint)
+
+    def _failed(self, factors: list[Array]) -> _Evaluation:
+        loglik = np.full(self.n_clusters, -np.inf)
+        return _Evaluation({"failed": True, "loglik": loglik}, factors, [], [])
 
     def _pull(self, theta: Array, found: _Evaluation, edges: Sequence[Index] | None) -> Array:
         """Return the gradient (T, P), a row for each top-level cluster where `edges` are given."""
@@ -342,8 +372,8 @@ class Objective:
         share = found.out.get("top_share")
         state = Backward(sums, theta, found.factors, found.forms, tops)
         products = found.out.get("gc") or [None] * len(self._units)
+        offsets, slopes = [], []
         for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
-            first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
             slope = ga
             if self._space.pairs:
                 rest = gc if units.multiplies else np.zeros((*ga.shape[:2], len(self._space.pairs)))
@@ -351,12 +381,26 @@ class Objective:
             if share is not None:
                 weight = share[units.top]
                 go, slope = go * weight, slope * weight[:, None]
-            units.pull(self._space, go, slope, Sums(first), state)
+            offsets.append(np.array(go) if units.joined else go)
+            slopes.append(np.array(slope) if units.joined else slope)
+        if self._joint:
+            rows = [self._sum_of(units.top, tops) for units in self._units]
+            for joint, parts in zip(self._joint, found.joint, strict=True):
+                joint.backward(parts, offsets, slopes, rows, state.out)
+        for units, offset, slope in zip(self._units, offsets, slopes, strict=True):
+            first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
+            units.pull(self._space, offset, slope, Sums(first), state)
         for latent in reversed(self._latents):
             latent.pull(self._space, state)
         for level, adjoint in zip(self.plan.levels, state.factors, strict=True):
             pull_factor(level, theta, adjoint, state.out)
         return state.out
+
+    def _sum_of(self, top: Index, tops: int) -> Index:
+        """Return which of the sums kept apart each unit goes into."""
+        if tops == 1:
+            return np.zeros_like(top)
+        return top if self._mixture is None else self._mixture.group[top]
 
     def accept(self) -> None:
         """Start later evaluations from the modes found by the last one that succeeded."""
@@ -477,3 +521,4 @@ class _Evaluation:
     out: dict[str, Any]
     factors: list[Array]
     forms: list[Form]
+    joint: list[Any]
