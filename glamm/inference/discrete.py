@@ -355,7 +355,8 @@ class DiscreteObjective:
             if stage.above is not None:
                 above = stage.above.T @ weight
             weight = share[:, 0] * above[stage.alternatives.group]
-            information -= (own * weight[:, None]).T @ own - (mixed * above[:, None]).T @ mixed
+            root, group_root = own * np.sqrt(weight)[:, None], mixed * np.sqrt(above)[:, None]
+            information -= root.T @ root - group_root.T @ group_root
         return information
 
 
