@@ -20,8 +20,9 @@ def held_parameters(lowered: Lowered) -> tuple[Held, ...]:
     found: list[Held] = []
     for response, of_response in zip(graph.responses, lowered.responses, strict=True):
         found += _coefficients(response, of_response)
-    for latent, of_latent in zip(graph.latents, lowered.latents, strict=True):
-        found += _coefficients(latent, of_latent)
+    layouts = {layout.name: layout for layout in lowered.latents}
+    for latent in graph.latents:
+        found += _coefficients(latent, layouts[latent.name])
     named = {latent.name: latent.level for latent in graph.latents}
     for spec in graph.covariances:
         if spec.modifier is None or spec.modifier.fixed is None:

@@ -13,6 +13,16 @@ from numpy.typing import NDArray
 
 from glamm.compile import ParameterRow
 from glamm.errors import GlammError
+from glamm.results.classes import (
+    ClassFit,
+    class_probabilities,
+    class_profiles,
+    class_size_table,
+    classification_table,
+    modal_classes,
+    relative_entropy,
+    solution_table,
+)
 from glamm.results.covariance import check_covariance
 from glamm.results.estimates import Estimates
 from glamm.results.facts import Facts
@@ -394,3 +404,38 @@ class Result:
         """Return the fit in a file that `save` wrote."""
         found = read(Path(path))
         return cls(found.facts, found.rows, found.values, found.source, cov_type=found.cov_type)
+
+    # ------------------------------------------------ discrete latent variables
+
+    @cached_property
+    def _classes(self) -> ClassFit:
+        return ClassFit.of(self._source)
+
+    def class_probabilities(self, name: str | None = None) -> pd.DataFrame:
+        """Return posterior class probabilities, one row a cluster; `name`: of which class variable."""
+        return class_probabilities(self._classes, name)
+
+    def classes(self, name: str | None = None) -> pd.Series:
+        """Return the most probable class of each cluster."""
+        return modal_classes(self._classes, name)
+
+    def class_sizes(self, name: str | None = None) -> pd.DataFrame:
+        """Return estimated sizes of the classes with standard errors, and shares of modal assignments."""
+        return class_size_table(self._classes, name)
+
+    def class_profiles(self, name: str | None = None) -> pd.DataFrame:
+        """Return means or category probabilities of the responses by class, with standard errors."""
+        return class_profiles(self._classes, name)
+
+    def classification(self, name: str | None = None) -> pd.DataFrame:
+        """Return average posterior probabilities by modal class."""
+        return classification_table(self._classes, name)
+
+    def entropy(self, name: str | None = None) -> float:
+        """Return the relative entropy: 1 where classes are certain, 0 where nothing is known of them."""
+        return relative_entropy(self._classes, name)
+
+    @property
+    def solutions(self) -> pd.DataFrame:
+        """Local maxima found from random starts, the best first."""
+        return solution_table(self._classes)
