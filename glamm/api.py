@@ -16,8 +16,9 @@ from glamm.errors import FitError, Problem, nearest
 from glamm.grammar import parse
 from glamm.graph import FamilySpec, build, family_spec
 from glamm.inference import AdaptiveQuadrature, FitOptions, Missing, Newton, maximise
-from glamm.inference.options import is_count
+from glamm.inference.options import Multistart, is_count
 from glamm.inference.progress import Callback
+from glamm.results.classes import class_orders
 from glamm.results.covariance import check_covariance
 from glamm.results.fitted import fitted_result
 from glamm.results.newdata import index_of
@@ -131,6 +132,8 @@ class Model:
         tol: float | None = None,
         max_iterations: int | None = None,
         cov_type: str = "nonrobust",
+        starts: int | None = None,
+        seed: int = 0,
     ) -> Result:
         """Return the maximum-likelihood fit.
 
@@ -154,6 +157,11 @@ class Model:
         cov_type : {"nonrobust", "robust", "opg"}
             Standard errors from the observed information, the sandwich over clusters of the highest
             level, or the outer product of their scores.
+        starts : int, optional
+            Random starts of a model with classes, whose likelihood has local maxima. The default suits
+            what one start costs; given starting values (`start`) take their place.
+        seed : int
+            Of the random starts.
 
         Notes
         -----
@@ -180,6 +188,7 @@ class Model:
             progress,
             threads,
             self._start(start),
+            Multistart(starts, seed, class_orders(self.lowered.graph)),
         )
         optimum = maximise(self.lowered.plan, options)
         result = fitted_result(self.lowered, optimum, self._index, threads=threads, cov_type=cov_type)

@@ -19,9 +19,8 @@ cdef struct Level:
     const double *log_weight   # (M)
     double *mode               # (clusters, q): where Newton's method starts, and what it finds
     const double *held         # (clusters, path, path): spreads of nodes that are given, or NULL
-    Py_ssize_t width           # coordinates of the moments, the first of the path
-    double *mean               # (clusters, width) or NULL
-    double *cov                # (clusters, width, width) or NULL
+    double *mean               # (clusters, path) or NULL
+    double *cov                # (clusters, path, path) or NULL
     double *share              # (clusters): posterior probability in the cluster's group, or NULL
 
 

@@ -257,21 +257,20 @@ cdef class Engine:
             with `moments` ``mean``, ``cov`` and ``share``, lists over levels: posterior means (clusters, q)
             and covariances (clusters, q, q) given that the cluster and its ancestors are the members of
             their groups, and each cluster's posterior probability within its group, given that its
-            ancestors are. With `held` the gradient is that of the sum over the nodes where they stand,
-            `moments` adds ``path_mean`` (clusters, p) and ``path_cov`` (clusters, p, p), and a top-level
-            cluster of -inf leaves the others' results intact; a cluster that is impossible keeps the
+            ancestors are; ``path_mean`` (clusters, p) and ``path_cov`` (clusters, p, p) are of a cluster's
+            own coordinates and then those of the clusters above it. With `held` the gradient is that of
+            the sum over the nodes where they stand, and a top-level cluster of -inf leaves the others' results intact; a cluster that is impossible keeps the
             moments of its nodes.
         """
         cdef Py_ssize_t d, r, size
         cdef Task task
         keep = []
         out = {"modes": [], "go": [], "ga": [], "gc": [], "mean": [], "cov": [], "share": []}
+        out["path_mean"], out["path_cov"] = [], []
         cdef double[::1] view
         cdef double[::1] loglik
         if self.mixed and held is None:
             raise ValueError("groups need nodes that are given: a mixture has no one mode to place them at")
-        if held is not None:
-            out["path_mean"], out["path_cov"] = [], []
         for d in range(self.n_levels):
             q, p = self.level[d].q, self.level[d].path
             centre = start[d] if held is None else np.asarray(held[d][0])
@@ -280,29 +279,27 @@ cdef class Engine:
             self.level[d].mode = &view[0] if view.shape[0] else NULL
             out["modes"].append(mode.reshape(centre.shape))
             size = len(centre)
-            self.level[d].held, self.level[d].width = NULL, q
+            self.level[d].held = NULL
             if held is not None:
                 spread = _flat(held[d][1])
                 if len(mode) != size * q or len(spread) != size * p * p:
                     raise ValueError(f"level {d} needs centres (clusters, {q}), spreads (clusters, {p}, {p})")
                 keep.append(spread)
-                self.level[d].held, self.level[d].width = doubles(spread), p
+                self.level[d].held = doubles(spread)
             if moments:
-                width = self.level[d].width
-                mean, cov, share = np.zeros(size * width), np.zeros(size * width * width), np.ones(size)
+                mean, cov, share = np.zeros(size * p), np.zeros(size * p * p), np.ones(size)
                 view = mean
                 self.level[d].mean = &view[0] if view.shape[0] else NULL
                 view = cov
                 self.level[d].cov = &view[0] if view.shape[0] else NULL
                 view = share
                 self.level[d].share = &view[0] if view.shape[0] else NULL
-                mean, cov = mean.reshape(size, width), cov.reshape(size, width, width)
+                mean, cov = mean.reshape(size, p), cov.reshape(size, p, p)
                 out["mean"].append(mean[:, :q])
                 out["cov"].append(cov[:, :q, :q])
                 out["share"].append(share)
-                if held is not None:
-                    out["path_mean"].append(mean)
-                    out["path_cov"].append(cov)
+                out["path_mean"].append(mean)
+                out["path_cov"].append(cov)
         for r in range(self.n_responses):
             offsets, loadings = _flat(o[r]), _flat(a[r])
             shape = (self.response[r].active, self.response[r].n, self.response[r].products)

@@ -130,14 +130,18 @@ cdef class Lanes:
             raise MemoryError("the quadrature of one cluster needs more memory than there is")
         self.last_sweeps = max(codes)
         loglik += self.constant
+        means = [mean.reshape(size, q)] if moments else []
+        covariances = [cov.reshape(size, q, q)] if moments else []
         return {
             "loglik": loglik,
             "modes": [mode.reshape(size, q)],
             "failed": not np.all(np.isfinite(loglik)),
             "go": [go.reshape(1, -1)] if gradient else [],
             "ga": [ga.reshape(1, -1, q)] if gradient else [],
-            "mean": [mean.reshape(size, q)] if moments else [],
-            "cov": [cov.reshape(size, q, q)] if moments else [],
+            "mean": means,
+            "cov": covariances,
+            "path_mean": means,
+            "path_cov": covariances,
         }
 
     def _run(self, Py_ssize_t begin, Py_ssize_t end, double[::1] mode, const double[::1] o,

@@ -187,24 +187,24 @@ cdef void weights_down(Work *w) noexcept nogil:
 
 
 cdef void write_moments(Work *w) noexcept nogil:
-    """Write posterior means and covariances of the first coordinates of the paths."""
+    """Write posterior means and covariances of the coordinates of the paths."""
     cdef const Level *lev
     cdef Front *f
-    cdef Py_ssize_t d, j, x, y, k, m, p, q
+    cdef Py_ssize_t d, j, x, y, k, m, p
     cdef double *T
     cdef double s, t, c
     for d in range(w.task.levels):
         lev = &w.task.level[d]
         f = &w.front[d]
-        p, q = lev.path, lev.width
+        p = lev.path
         for j in range(f.count):
             T = f.spread + j * p * p
-            for x in range(q):
+            for x in range(p):
                 s = f.path[j * p + x]
                 for k in range(x, p):
                     s += T[x * p + k] * f.e1[j * p + k]
-                lev.mean[(f.first + j) * q + x] = s
-                for y in range(q):
+                lev.mean[(f.first + j) * p + x] = s
+                for y in range(p):
                     s = 0.0
                     for k in range(x, p):
                         t = 0.0
@@ -212,4 +212,4 @@ cdef void write_moments(Work *w) noexcept nogil:
                             c = f.e2[(j * p + k) * p + m] - f.e1[j * p + k] * f.e1[j * p + m]
                             t += c * T[y * p + m]
                         s += T[x * p + k] * t
-                    lev.cov[((f.first + j) * q + x) * q + y] = s
+                    lev.cov[((f.first + j) * p + x) * p + y] = s

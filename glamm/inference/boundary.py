@@ -10,19 +10,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.compile.plan import Plan
+from glamm.inference.coordinates import Coordinates
 from glamm.inference.optimize import Search, Smooth
 from glamm.inference.status import Missing
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Boundary", "canonical", "find_boundary", "settle_boundary"]
+__all__ = [
+    "Boundary",
+    "canonical",
+    "find_boundary",
+    "residual_scales",
+    "settle_boundary",
+    "settle_residuals",
+]
 
 SMALL = 0.05
 """Diagonal entry, in its coordinate, below which zero is tried in its place."""
 
 ZERO = 1e-4
 """Diagonal entry, in its coordinate, that counts as zero."""
+
+
+NEARLY = 1e-2
+"""Residual standard deviation, relative to that of the response, below which zero is tried."""
+
+NOTHING = 1e-4
+"""The same for one that counts as zero: the log-likelihood at zero differs by its square only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +126,40 @@ def _move(objective: Smooth, search: Search, theta: Array, slack: float) -> None
         sign = np.where(flipped, -1.0, 1.0)
         search.curvature = search.curvature * np.outer(sign, sign)
         search.theta, search.loglik, search.gradient = theta, float(loglik), gradient
+
+
+def residual_scales(plan: Plan) -> dict[int, float]:
+    """Return the log standard deviation of each Gaussian response by its residual one's position in theta.
+
+    Only of responses with a latent part and one residual standard deviation for all units: another
+    response's may not vanish, or the likelihood has no bound.
+    """
+    found: dict[int, float] = {}
+    for response in plan.responses:
+        if len(response.predictors) != 2 or not response.family.is_quadratic(0):
+            continue
+        mean, sigma = response.predictors
+        constant = sigma.design.shape[1] == 1 and not (sigma.loadings or sigma.terms or np.any(sigma.offset))
+        spread = float(np.std(response.encoded.y[:, 0]))
+        if (mean.loadings or mean.terms) and constant and np.ptp(sigma.design) == 0.0 and spread > 0.0:
+            found[int(sigma.coefficient[0])] = float(np.log(spread / sigma.design[0, 0]))
+    return found
+
+
+def settle_residuals(
+    objective: Smooth, search: Search, at: Coordinates, scales: dict[int, float], boundary: Boundary
+) -> Boundary:
+    """Return the boundary with the residual variances that are zero (Heywood cases), and put them there."""
+    missing = dict(boundary.missing)
+    zero = list(boundary.zero)
+    for k, scale in scales.items():
+        theta = at.transform @ search.theta
+        if theta[k] > scale + np.log(NEARLY):
+            continue
+        theta[k] = min(theta[k], scale + np.log(NOTHING))
+        before = search.loglik
+        _move(objective, search, at.inverse @ theta, 1e-6 * (1.0 + 1e-3 * abs(before)))
+        if (at.transform @ search.theta)[k] <= scale + np.log(NOTHING) + 1e-9:
+            missing[k] = Missing.BOUNDARY
+            zero.append(k)
+    return Boundary(tuple(zero), tuple(sorted(missing.items(), key=lambda item: item[0])))

@@ -2,7 +2,7 @@
 
 theta = T phi. For the coefficients of a linear predictor T is the inverse of the triangular factor of its
 weighted design, so that badly scaled and nearly collinear columns do no harm; for the entries of
-Cholesky factors T is diagonal. The maximiser knows phi only.
+Cholesky factors, for loadings and for covariances T is diagonal. The maximiser knows phi only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
 from glamm.inference.glm import Derivatives, FixedPart
+from glamm.inference.latent_scales import LatentScales
 
 Array = NDArray[np.float64]
 
@@ -70,8 +71,22 @@ def _triangle(design: Array, curvature: Array, total: float) -> tuple[Array, NDA
     return triangle * np.sign(np.diagonal(triangle))[:, None], deficient
 
 
-def coordinates(plan: Plan, parts: Sequence[FixedPart], at: Sequence[Derivatives]) -> Coordinates:
-    """Return coordinates from the information of the units at some point."""
+def coordinates(
+    plan: Plan, parts: Sequence[FixedPart], at: Sequence[Derivatives], theta: Array
+) -> Coordinates:
+    """Return coordinates from the information of the units at some point.
+
+    Parameters
+    ----------
+    plan : Plan
+    parts : sequence of FixedPart
+    at : sequence of Derivatives
+    theta : ndarray, shape (P,)
+        Where the variances of named latent variables are taken.
+    """
+    known = LatentScales.of(plan, parts, at, theta) if plan.latents else None
+    if known is not None:
+        parts = known.parts
     size = plan.n_parameters
     inverse = np.eye(size)
     seen = np.zeros(size, dtype=bool)
@@ -97,10 +112,23 @@ def coordinates(plan: Plan, parts: Sequence[FixedPart], at: Sequence[Derivatives
                 count[entries] += n
     for level in plan.levels:
         latent[level.factor[level.factor >= 0]] = True
+    sized = latent.copy()
+    if known is not None:
+        for design, coefficient, weight in known.predictors():
+            if coefficient.size and not seen[coefficient].any():
+                triangle, lacking = _triangle(design, weight, len(design))
+                inverse[np.ix_(coefficient, coefficient)] = triangle
+                deficient[coefficient] = lacking
+                seen[coefficient] = True
+        for entries, information in known.entries():
+            new = (entries >= 0) & ~(seen | latent)[entries]
+            np.add.at(total, entries[new], information[new])
+            np.add.at(count, entries[new], 1.0)
+            sized[entries[new]] = True
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.sqrt(total / count)
     scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
-    inverse[latent, latent] = scale[latent]
+    inverse[sized, sized] = scale[sized]
     return Coordinates(np.asarray(np.linalg.inv(inverse), dtype=np.float64), inverse, deficient, latent)
 
 

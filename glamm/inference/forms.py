@@ -14,13 +14,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import LatentPlan, PredictorPlan, TermPlan
+from glamm.compile.plan import LatentPlan, Plan, PredictorPlan, TermPlan
 from glamm.kernels._products import crossed, rows_times, times_rows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Adjoint", "Backward", "Coordinates", "Form", "Latent", "PredictorForm", "Sums"]
+__all__ = [
+    "Adjoint",
+    "Backward",
+    "Coordinates",
+    "Form",
+    "Latent",
+    "PredictorForm",
+    "Sums",
+    "clusters_of",
+    "coordinate_starts",
+    "named_latents",
+]
+
+
+def clusters_of(plan: Plan, cluster: Index, level: int = 0) -> list[Index | None]:
+    """Return the cluster at each level of rows that lie in clusters of `level`; None below it."""
+    found: list[Index | None] = [None] * level
+    for at in plan.levels[level:]:
+        found.append(cluster)
+        if at.parent is not None:
+            cluster = at.parent[cluster]
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -490,3 +511,21 @@ class Latent:
                 adjoint = Adjoint(scales * (slope @ row), own.slope_constant, slope[:, :0], True)
                 self.scale.pull(space, adjoint, sums, state)
         self.predictor.pull(space, own, sums, state)
+
+
+def coordinate_starts(plan: Plan) -> tuple[int, ...]:
+    """Return the first coordinate of each level."""
+    sizes = [len(level.factor) for level in plan.levels]
+    return tuple(int(s) for s in np.concatenate(([0], np.cumsum(sizes)))[:-1])
+
+
+def named_latents(plan: Plan) -> list[Latent]:
+    """Return the named latent variables of a plan."""
+    starts = coordinate_starts(plan)
+    found: list[Latent] = []
+    for number, latent in enumerate(plan.latents):
+        count = plan.levels[latent.level].clusters
+        above = clusters_of(plan, np.arange(count, dtype=np.intp), latent.level)
+        size = len(plan.levels[latent.level].factor)
+        found.append(Latent(latent, number, count, above, found, starts, size))
+    return found

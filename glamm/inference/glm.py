@@ -7,13 +7,13 @@ model without latent variables this is the fit itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import Plan, ResponsePlan
+from glamm.compile.plan import Plan, ResponsePlan, TermPlan
 from glamm.kernels._block import evaluate
 from glamm.kernels._products import crossed, rows_times, times_rows
 from glamm.numdiff import pairs
@@ -54,6 +54,9 @@ class FixedPart:
         By predictor: ndarray (n, p), ndarray of intp (p,), ndarray (n,) or float.
     channels : ndarray of intp, shape (n, K), or None
     terms : tuple of Term
+        Random effects.
+    named : tuple of (predictor, TermPlan)
+        Named latent variables.
     clusters : tuple of ndarray of intp, shape (n,)
         Cluster of each unit, by level.
     groups : tuple of (channel, predictor, rows)
@@ -70,6 +73,7 @@ class FixedPart:
     offsets: tuple[Array | float, ...]
     channels: Index | None
     terms: tuple[Term, ...]
+    named: tuple[tuple[int, TermPlan], ...]
     clusters: tuple[Index, ...]
     groups: tuple[tuple[int, int, slice | Index], ...]
     kernel: Any
@@ -155,6 +159,11 @@ def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
                 Term(k, loading.level, loading.design[rows], loading.latent)
                 for k, p in enumerate(response.predictors)
                 for loading in p.loadings
+            ),
+            named=tuple(
+                (k, replace(term, design=term.design[rows]))
+                for k, p in enumerate(response.predictors)
+                for term in p.terms
             ),
             clusters=tuple(c[rows] for c in clusters),
             groups=tuple(groups),

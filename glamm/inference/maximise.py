@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan
 from glamm.errors import FitError
 from glamm.inference.adaptive import Comparison, Ladder, compare, settle
-from glamm.inference.boundary import Boundary, settle_boundary
+from glamm.inference.boundary import Boundary, residual_scales, settle_boundary, settle_residuals
 from glamm.inference.coordinates import Scaled
-from glamm.inference.covariance import Uncertainty, observed_information, uncertainty
-from glamm.inference.objective import Objective
+from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
+from glamm.inference.discrete import objective_for
+from glamm.inference.mixtures import complete_curvature
+from glamm.inference.multistart import search, uncertain_classes
 from glamm.inference.optimize import Search, climb, newton_step, positive
-from glamm.inference.optimum import Optimum
+from glamm.inference.optimum import Optimum, Solution
 from glamm.inference.options import FitOptions
 from glamm.inference.progress import Reporter
 from glamm.inference.restricted import (
@@ -51,6 +54,12 @@ ASYMMETRIC = 1e-3
 
 LARGE = 50_000
 """Units times parameters from which one-sided differences are tried for the information."""
+
+KNOWN = 2e-2
+"""Information of the whole data, classes known, relative to one observation's, below which there is none."""
+
+NEARBY_MAXIMA = 3
+"""Local maxima from which the best point within constraints is looked for."""
 
 TOLERABLE = 1e-2
 """Integration error, of the log-likelihood and in standard errors, that leaves estimates usable."""
@@ -116,6 +125,10 @@ class _Fit:
                 self._approach()
                 self._ascend()
                 self.boundary = settle_boundary(self.objective, self.search, self.factors)
+                if self.reduction is None:
+                    self.boundary = settle_residuals(
+                        self.objective, self.search, self.at, residual_scales(self.plan), self.boundary
+                    )
                 self._finish()
                 if self.rule == "fixed" and self.latent:
                     self.comparison = compare(self.objective, self.search, self.ladder)
@@ -124,23 +137,33 @@ class _Fit:
         finally:
             self.reporter.close()
 
+    def _coordinates_of(self, theta: Array) -> Array:
+        """Return the maximiser's coordinates of theta, or of one near it that satisfies the constraints."""
+        return self.at.inverse @ (theta if self.reduction is None else self.reduction.reduce(theta))
+
     def _begin(self) -> bool:
         """Find a first point and curvature; False if the log-likelihood exists at no starting values."""
         first, search = self.search.theta, self.search
-        tries = [first]
-        if self.options.start is None:
-            plain = self.plan.start if self.reduction is None else self.reduction.reduce(self.plan.start)
-            tries += [np.where(self.at.latent, 0.3 * first, first), self.at.inverse @ plain]
-        for phi in tries:
-            loglik, gradient = self.objective.value_and_gradient(phi)
-            search.evaluations += 1
-            if np.isfinite(loglik) and np.isfinite(gradient).all():
-                self.objective.accept()
-                search.theta, search.loglik, search.gradient = phi, float(loglik), gradient
-                search.curvature = self._first_curvature()
-                return True
-        self.status = Status.NON_FINITE_START
-        return False
+        tries = [first, *(self._coordinates_of(theta) for theta in self.start.others)]
+        if not max([self._begin_at(phi) for phi in tries]) and self.options.start is None:
+            tries = [np.where(self.at.latent, 0.3 * first, first), self._coordinates_of(self.plan.start)]
+            any(self._begin_at(phi) for phi in tries)
+        if not np.isfinite(search.loglik):
+            self.status = Status.NON_FINITE_START
+            return False
+        search.curvature = self._first_curvature()
+        return True
+
+    def _begin_at(self, phi: Array) -> bool:
+        """Move to `phi` if the log-likelihood is higher there; return whether it exists."""
+        search = self.search
+        loglik, gradient = self.objective.value_and_gradient(phi)
+        search.evaluations += 1
+        finite = bool(np.isfinite(loglik) and np.isfinite(gradient).all())
+        if finite and loglik > search.loglik:
+            self.objective.accept()
+            search.theta, search.loglik, search.gradient = phi, float(loglik), gradient
+        return finite
 
     def _approach(self) -> None:
         """Come near the maximum with a few points before Laplace's approximation is maximised.
@@ -175,10 +198,7 @@ class _Fit:
             matrix = scores.T @ scores
             if np.isfinite(matrix).all():
                 return positive(matrix) + 1e-2 * identity
-        found = observed_information(
-            self.objective, self.search.theta, self.units * identity, self.free, gradient=self.search.gradient
-        )
-        self.search.evaluations += found.evaluations
+        found = self._information(self.units * identity, one_sided=True)
         if np.isfinite(found.matrix).all():
             return positive(found.matrix) + 1e-2 * identity
         return np.asarray(self.units * identity)
@@ -254,14 +274,7 @@ class _Fit:
         tolerance = self.options.optimizer.tol
         large = self.units * self.plan.n_parameters >= LARGE
         for _ in range(4):
-            found = observed_information(
-                self.objective,
-                self.search.theta,
-                self.search.curvature,
-                self.free,
-                gradient=self.search.gradient if large else None,
-            )
-            self.search.evaluations += found.evaluations
+            found = self._information(self.search.curvature, one_sided=large)
             self.information, self.asymmetry = found.matrix, found.asymmetry
             if not np.isfinite(found.matrix).all():
                 return
@@ -269,6 +282,19 @@ class _Fit:
             settled = first <= MOVED and last <= tolerance and found.asymmetry < ASYMMETRIC
             if self.status is not None or settled:
                 return
+
+    def _information(self, curvature: Array, *, one_sided: bool) -> Information:
+        """Return the observed information of the free parameters, in closed form where there is one."""
+        known: Callable[[Array], Array | None] | None = getattr(self.objective.objective, "information", None)
+        transform = self.at.transform
+        matrix = None if known is None else known(transform @ self.search.theta)
+        if matrix is not None:
+            scaled = transform.T @ matrix @ transform
+            return Information(scaled[np.ix_(self.free, self.free)], 0.0, 0)
+        gradient = self.search.gradient if one_sided else None
+        found = observed_information(self.objective, self.search.theta, curvature, self.free, gradient=gradient)
+        self.search.evaluations += found.evaluations
+        return found
 
     def _newton(self, information: Array, tolerance: float) -> tuple[float, float]:
         """Take Newton steps over the free parameters; return the first and the last decrement."""
@@ -315,6 +341,8 @@ class _Fit:
             information[np.ix_(self.free, self.free)] = onward.T @ self.information @ onward
             known = uncertainty(self.information, search.theta, self.at, self.free)
         missing = dict(known.missing) | dict(self.boundary.missing)
+        if self.plan.memberships and Missing.DIVERGING in missing.values():
+            missing |= self._undetermined([k for k, why in missing.items() if why is Missing.DIVERGING])
         error = None
         if self.rule == "exact" or not self.latent:
             error = (0.0, 0.0)
@@ -345,6 +373,20 @@ class _Fit:
         )
         return found if self.reduction is None else expanded(found, self.reduction)
 
+    def _undetermined(self, places: list[int]) -> dict[int, Missing]:
+        """Return why some parameters of a model with classes are not determined.
+
+        Those that known classes would not determine either are log odds of probabilities 0 and 1, or belong
+        to a class that is empty; the others cannot be told apart because classes are not observed.
+        """
+        theta = self.at.transform @ self.search.theta
+        objective = self.objective.objective
+        theta = theta if self.reduction is None else self.reduction.expand(theta)
+        known = complete_curvature(self.plan, theta, objective.shares(self.at.transform @ self.search.theta))
+        known = known if self.reduction is None else known[self.reduction.kept]
+        lost = known * self.at.unit**2 < KNOWN
+        return {k: Missing.PROBABILITY if lost[k] else Missing.UNIDENTIFIED for k in places}
+
     def _status(self, reasons: set[Missing], error: tuple[float, float] | None) -> Status:
         if self.status is not None:
             return self.status
@@ -358,10 +400,12 @@ class _Fit:
                 return Status.INTEGRATION_UNSETTLED
             if error[0] > self._loglik_tolerance() or error[1] > options.estimate_tolerance:
                 return Status.INTEGRATION_LIMIT
-        return Status.BOUNDARY if self.boundary.zero else Status.CONVERGED
+        if self.boundary.zero:
+            return Status.BOUNDARY
+        return Status.CLASS_BOUNDARY if Missing.PROBABILITY in reasons else Status.CONVERGED
 
 
-def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = Objective) -> Optimum:
+def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = objective_for) -> Optimum:
     """Return the maximum-likelihood fit of `plan`.
 
     Parameters
@@ -369,7 +413,7 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
     plan : Plan
     options : FitOptions, optional
     objective_type : callable
-        Called as ``objective_type(plan, points, threads=...)``; `Objective` by default.
+        Called as ``objective_type(plan, points, threads=...)``; `objective_for` by default.
 
     Raises
     ------
@@ -386,11 +430,23 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
             f"start has shape {np.shape(options.start)}: "
             f"expected ({plan.n_parameters},), one value a parameter"
         )
-    if plan.constraints is None:
-        return _fitted(plan, options, objective_type, None)
+    starts: list[Array | None] = [options.start]
+    solutions: tuple[Solution, ...] = ()
+    if options.start is None and uncertain_classes(plan):
+        found = search(plan, options, objective_type(plan, 1, threads=options.threads))
+        solutions = found.solutions
+        starts = [found.theta]
+        if plan.constraints is not None:
+            # the best within the constraints may lie near another maximum than the best without them
+            starts = [solution.theta for solution in solutions[:NEARBY_MAXIMA]]
 
-    def fit(reduction: Reduction) -> Optimum:
-        return _fitted(plan, options, objective_type, reduction)
+    def fit(reduction: Reduction | None) -> Optimum:
+        tried = [_fitted(plan, replace(options, start=start), objective_type, reduction) for start in starts]
+        best = max(tried, key=lambda one: (one.converged, one.loglik))
+        return replace(best, solutions=solutions)
+
+    if plan.constraints is None:
+        return fit(None)
 
     def gradient(theta: Array, points: tuple[int, ...]) -> Array:
         return np.asarray(objective_type(plan, points, threads=options.threads).value_and_gradient(theta)[1])

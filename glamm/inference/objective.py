@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
-from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
+from glamm.inference.forms import (
+    Adjoint,
+    Backward,
+    Coordinates,
+    Form,
+    Latent,
+    PredictorForm,
+    Sums,
+    clusters_of,
+    coordinate_starts,
+    named_latents,
+)
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
@@ -34,16 +45,6 @@ _THREADED_FROM = 20_000
 
 # the vectorised engine keeps this many node values of a cluster at most, 64 bytes each in every thread
 LANE_NODES = 2_000_000
-
-
-def clusters_of(plan: Plan, cluster: Index, level: int = 0) -> list[Index | None]:
-    """Return the cluster at each level of rows that lie in clusters of `level`; None below it."""
-    found: list[Index | None] = [None] * level
-    for at in plan.levels[level:]:
-        found.append(cluster)
-        if at.parent is not None:
-            cluster = at.parent[cluster]
-    return found
 
 
 class _Units:
@@ -170,13 +171,8 @@ class Objective:
         self.plan = plan
         self.n_parameters = plan.n_parameters
         sizes = [len(level.factor) for level in plan.levels]
-        starts = tuple(int(s) for s in np.concatenate(([0], np.cumsum(sizes)))[:-1])
-        self._latents: list[Latent] = []
-        for number, latent in enumerate(plan.latents):
-            count = plan.levels[latent.level].clusters
-            above = clusters_of(plan, np.arange(count, dtype=np.intp), latent.level)
-            size = sizes[latent.level]
-            self._latents.append(Latent(latent, number, count, above, self._latents, starts, size))
+        starts = coordinate_starts(plan)
+        self._latents = named_latents(plan)
         self._units = []
         for response in plan.units:
             rows = clusters_of(plan, response.cluster)
@@ -269,6 +265,19 @@ class Objective:
         other._fast = None if self._fast is None else self._fast.fork()
         other._accepted = other._trial = [mode.copy() for mode in self._accepted]
         other._set_points(points)
+        return other
+
+    def with_shares(self, share: Array) -> Objective:
+        """Return the expected complete-data log-likelihood when the classes have the given probabilities.
+
+        Parameters
+        ----------
+        share : ndarray, shape (top-level clusters,)
+            Of each cluster among its alternatives.
+        """
+        assert self._mixture is not None
+        other = self.with_points(self.points)
+        other._mixture = Assigned(self._mixture.group, share)
         return other
 
     @property
@@ -406,6 +415,17 @@ class Objective:
             for factor, mean, cov in zip(found.factors, found.out["mean"], found.out["cov"], strict=True)
         ]
 
+    def path_posterior(self, theta: Array) -> list[tuple[Array, Array]]:
+        """Return posterior moments of the standard coordinates of each cluster and of those above it.
+
+        Returns
+        -------
+        list of (ndarray of shape (clusters, P), ndarray of shape (clusters, P, P))
+            For each level; the P coordinates are those of the level and then of the levels above it.
+        """
+        found = self._evaluate(np.asarray(theta, float), moments=True)
+        return list(zip(found.out["path_mean"], found.out["path_cov"], strict=True))
+
 
 class Mixture:
     """Top-level clusters that are the same cluster of the data in each of its classes.
@@ -429,6 +449,25 @@ class Mixture:
         with np.errstate(divide="ignore"):
             mixed = np.log(total) + finite
         return mixed, share / np.where(total > 0.0, total, 1.0)[self.group]
+
+
+class Assigned(Mixture):
+    """Classes with given probabilities in the place of posterior ones.
+
+    Parameters
+    ----------
+    group : ndarray of intp, shape (clusters,), ascending
+    share : ndarray, shape (clusters,)
+    """
+
+    def __init__(self, group: Index, share: Array) -> None:
+        super().__init__(group)
+        self.share = share
+
+    def mix(self, loglik: Array) -> tuple[Array, Array]:
+        """Return each group's expected log-likelihood and the given probabilities."""
+        expected = np.where(self.share > 0.0, self.share * loglik, 0.0)
+        return np.add.reduceat(expected, self.first), self.share
 
 
 @dataclass(frozen=True, slots=True, eq=False)

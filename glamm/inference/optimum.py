@@ -12,7 +12,26 @@ from glamm.inference.status import Missing, Status
 
 Array = NDArray[np.float64]
 
-__all__ = ["Optimum"]
+__all__ = ["Optimum", "Solution"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """A local maximum that random starts led to.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (P,)
+    loglik : float
+    found : int
+        Number of starts that led to it, of those that were continued.
+    converged : bool
+    """
+
+    theta: Array
+    loglik: float
+    found: int
+    converged: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +96,7 @@ class Optimum:
     condition: float
     asymmetry: float
     seconds: float
+    solutions: tuple[Solution, ...] = ()
     n_free: int = 0
     bounds: tuple[str, ...] = ()
 
@@ -84,6 +104,11 @@ class Optimum:
     def converged(self) -> bool:
         """Whether the status is a success."""
         return self.status.ok
+
+    @property
+    def replicated(self) -> bool:
+        """Whether the best of several local maxima was found from more than one start."""
+        return not self.solutions or self.solutions[0].found > 1
 
     @property
     def standard_errors(self) -> Array:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glamm.errors import FitError
 from glamm.inference.progress import Callback
 
-__all__ = ["MOST_POINTS", "AdaptiveQuadrature", "FitOptions", "Laplace", "Newton", "is_count"]
+__all__ = ["MOST_POINTS", "AdaptiveQuadrature", "FitOptions", "Laplace", "Multistart", "Newton", "is_count"]
 
 MOST_POINTS = 200
 """Most points of a dimension; weights of rules much finer are too small to be numbers."""
@@ -96,6 +96,32 @@ class Newton:
             raise FitError(f"max_iterations={self.max_iterations!r}: expected a whole number from 1 up")
 
 
+@dataclass(frozen=True, slots=True)
+class Multistart:
+    """Random starts of models with classes, whose likelihood has local maxima.
+
+    Parameters
+    ----------
+    starts : int, optional
+        Number of random starts; the default depends on what one costs.
+    seed : int
+        The same seed gives the same starts.
+    order : tuple of {"size", "location", ""}
+        By class variable: whether classes are numbered by size, by location where they have one, or stay
+        as they come because they have names; missing entries are ``""``.
+    """
+
+    starts: int | None = None
+    seed: int = 0
+    order: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.starts is not None and not is_count(self.starts):
+            raise FitError(f"starts={self.starts!r}: expected a whole number from 1 up")
+        if not is_count(self.seed) and self.seed != 0:
+            raise FitError(f"seed={self.seed!r}: expected a whole number from 0 up")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FitOptions:
     """Everything that steers a fit.
@@ -110,6 +136,7 @@ class FitOptions:
     threads : int, optional
     start : ndarray, shape (P,), optional
         Starting values instead of those found from the data.
+    multistart : Multistart
     """
 
     integration: AdaptiveQuadrature = field(default_factory=AdaptiveQuadrature)
@@ -117,3 +144,4 @@ class FitOptions:
     progress: bool | Callback | None = None
     threads: int | None = None
     start: NDArray[np.float64] | None = None
+    multistart: Multistart = field(default_factory=Multistart)

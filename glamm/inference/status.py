@@ -12,6 +12,7 @@ class Status(Enum):
 
     CONVERGED = "converged"
     BOUNDARY = "converged, with a variance at its boundary (zero)"
+    CLASS_BOUNDARY = "converged, with probabilities of classes or within classes at their boundary (0 or 1)"
     INTEGRATION_LIMIT = (
         "converged, but the largest number of quadrature points was reached before the integration error "
         "fell below its tolerance"
@@ -32,7 +33,7 @@ class Status(Enum):
     @property
     def ok(self) -> bool:
         """Whether the point is a maximum that can be reported."""
-        return self in (Status.CONVERGED, Status.BOUNDARY, Status.INTEGRATION_LIMIT)
+        return self in (Status.CONVERGED, Status.BOUNDARY, Status.CLASS_BOUNDARY, Status.INTEGRATION_LIMIT)
 
 
 class Missing(Enum):
@@ -42,5 +43,6 @@ class Missing(Enum):
     FLAT = "a variance at zero leaves it undetermined"
     UNIDENTIFIED = "the data do not determine it: the log-likelihood is flat along a direction that moves it"
     DIVERGING = "it grows without bound (the responses are separated, or a dispersion vanishes)"
+    PROBABILITY = "a probability is 0 or 1, where log odds have no estimate"
     NOT_COMPUTED = "the information matrix could not be computed at the last point"
     INDEFINITE = "the last point is not a maximum: the log-likelihood rises along a direction that moves it"

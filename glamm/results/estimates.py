@@ -31,7 +31,7 @@ def wald_p_value(z: Array) -> Array:
 
 def tested(row: ParameterRow) -> bool:
     """Return whether "it is 0" lies inside the parameter space, so that a Wald test has sense."""
-    return row.kind == "fixed"
+    return row.kind in ("fixed", "loading", "covariance")
 
 
 def effect_label(term: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Facts", "LevelFact", "ResponseFact"]
+from glamm.graph import ROW
+
+__all__ = ["ClassFact", "Facts", "LevelFact", "ResponseFact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,21 @@ class ResponseFact:
 
 @dataclass(frozen=True, slots=True)
 class LevelFact:
-    """One level of clusters: its name, number of clusters and the names of its random effects."""
+    """One level of clusters: its name, number of clusters, random effects and named latent variables."""
 
     name: str
     clusters: int
     effects: tuple[str, ...]
+    latents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFact:
+    """A class variable: its name, the level it lives at and the names of its classes."""
+
+    name: str
+    level: str
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,9 @@ class Facts:
         Whether the fit was stopped by hand.
     notes : tuple of str
         What the reader must know: rows left out, parameters on a boundary.
+    classes : tuple of ClassFact
+    held : tuple of (str, str, str, float)
+        Kind, response or latent variable, name and value of parameters that the model holds.
     """
 
     formula: str
@@ -89,6 +104,18 @@ class Facts:
     condition: float
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    classes: tuple[ClassFact, ...] = ()
+    held: tuple[tuple[str, str, str, float], ...] = ()
+
+    @property
+    def groups(self) -> tuple[LevelFact, ...]:
+        """Levels of groups: those whose clusters are not the rows."""
+        return tuple(level for level in self.levels if level.name not in ("", ROW))
+
+    @property
+    def latents(self) -> tuple[str, ...]:
+        """Named latent variables, the highest level first."""
+        return tuple(name for level in reversed(self.levels) for name in level.latents)
 
     @property
     def aic(self) -> float:

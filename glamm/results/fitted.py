@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,17 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.compile import LevelLayout, Lowered, Plan, ResponseLayout
+from glamm.compile import LevelLayout, Lowered, Plan
+from glamm.compile.classes import ClassStates
 from glamm.errors import GlammError
-from glamm.graph import FamilySpec
+from glamm.graph import ROW, FamilySpec
 from glamm.inference import Missing, Objective, Optimum, Status
 from glamm.inference.covariance import opg, sandwich
+from glamm.inference.objective import clusters_of
 from glamm.results.covariance import check_covariance, delta_method
-from glamm.results.facts import Facts, LevelFact, ResponseFact
+from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
+from glamm.results.forms import Forms, LevelPosterior, evaluate_forms
+from glamm.results.held import held_parameters
 from glamm.results.newdata import new_rows
-from glamm.results.posterior import LevelPosterior
-from glamm.results.predict import ResponseRows
+from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
+from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -51,9 +56,12 @@ class FittedSource:
         return self.optimum.theta
 
     @property
-    def responses(self) -> tuple[ResponseLayout, ...]:
-        """How the responses are made of data."""
-        return self.lowered.responses
+    def layout(self) -> ModelLayout:
+        """How everything in the model is made of data."""
+        lowered = self.lowered
+        return ModelLayout(
+            lowered.responses, lowered.latents, lowered.memberships, lowered.classes, lowered.levels
+        )
 
     @property
     def levels(self) -> tuple[LevelLayout, ...]:
@@ -110,62 +118,164 @@ class FittedSource:
         missing = dict(self.optimum.missing)
         reasons = []
         for k, row in enumerate(table.rows):
-            if row.kind == "cor" and abs(values[k]) > 1.0 - 1e-9:
-                # its slope vanishes at -1 and 1, so the delta method would call it certain
+            edge = row.kind == "cor" and abs(values[k]) > 1.0 - 1e-9
+            if edge or (row.kind == "variance" and values[k] == 0.0):
+                # the slope vanishes there, so the delta method would call it certain
                 covariance[k, :] = covariance[:, k] = np.nan
             known = bool(np.isfinite(covariance[k, k]))
             involved = [missing[p] for p in np.flatnonzero(jacobian[k]).tolist() if p in missing]
             reasons.append("" if known else _reason(row.kind, float(values[k]), involved))
         return covariance, tuple(reasons)
 
+    def factors(self) -> tuple[Array, ...]:
+        """Return the Cholesky factors of the latent covariance matrices."""
+        table = self.lowered.parameters
+        return tuple(table.latent_factor(self.theta, k) for k in range(len(table.factors)))
+
+    @cached_property
+    def _moments_objective(self) -> Objective:
+        # one point has no spread; two give the mean and covariance of a normal posterior exactly
+        return self._objective().with_points(tuple(max(p, 2) for p in self.optimum.points))
+
     def posterior(self) -> tuple[LevelPosterior, ...]:
-        """Return the posterior moments of the random effects."""
+        """Return the posterior moments of the standard coordinates."""
         return self._posterior
 
     @cached_property
     def _posterior(self) -> tuple[LevelPosterior, ...]:
-        # one point has no spread; two give the mean and covariance of a normal posterior exactly
-        points = tuple(max(p, 2) for p in self.optimum.points)
-        objective = self._objective().with_points(points)
-        return tuple(LevelPosterior(m, c) for m, c in objective.posterior(self.theta))
+        return tuple(LevelPosterior(m, c) for m, c in self._moments_objective.path_posterior(self.theta))
 
-    def labels(self) -> tuple[pd.Index, ...]:
-        """Return the names of the clusters."""
-        return tuple(
-            pd.Index(list(level.labels), name=level.name) if level.group is not None else pd.RangeIndex(0)
-            for level in self.lowered.levels
-        )
+    def shares(self) -> tuple[Array, ...]:
+        """Return the posterior probability of each cluster among its classes."""
+        return self._shares
 
-    def psi(self) -> tuple[Array, ...]:
-        """Return the covariance matrices of the random effects."""
-        table = self.lowered.parameters
-        factors = [table.latent_factor(self.theta, k) for k in range(len(table.factors))]
-        return tuple(factor @ factor.T for factor in factors) or (np.zeros((0, 0)),)
+    @cached_property
+    def _shares(self) -> tuple[Array, ...]:
+        if not self.lowered.classes:
+            return tuple(np.ones(level.clusters) for level in self.lowered.plan.levels)
+        return tuple(self._moments_objective.shares(self.theta))
+
+    def clusters(self) -> tuple[Clusters, ...]:
+        """Return the clusters of the data at each level."""
+        found: list[Clusters] = []
+        above = np.ones(1)
+        for level in reversed(range(len(self.levels))):
+            plan, layout = self.lowered.plan.levels[level], self.levels[level]
+            parent = np.zeros(plan.clusters, dtype=np.intp) if plan.parent is None else plan.parent
+            above = self.shares()[level] * above[parent]
+            if layout.group is None:
+                found.insert(0, Clusters(pd.RangeIndex(plan.clusters), np.arange(plan.clusters), above))
+                continue
+            distinct = list(dict.fromkeys(layout.labels))
+            if layout.name == ROW:
+                # in the order of the data
+                distinct.sort()
+                index = self.index[distinct]
+            else:
+                index = pd.Index(distinct, name=layout.name)
+            place = {label: k for k, label in enumerate(distinct)}
+            copy_of = np.array([place[label] for label in layout.labels], dtype=np.intp)
+            found.insert(0, Clusters(index, copy_of, above))
+        return tuple(found)
 
     # ------------------------------------------------ rows
+
+    @cached_property
+    def _forms(self) -> Forms:
+        """Forms of the latent variables, and of the predictors of responses and class variables."""
+        plan = self.lowered.plan
+        latents = [
+            (latent, clusters_of(plan, np.arange(plan.levels[latent.level].clusters), latent.level))
+            for latent in plan.latents
+        ]
+        owners = [
+            (unit.predictors, clusters_of(plan, unit.cluster)) for unit in plan.responses + plan.memberships
+        ]
+        return evaluate_forms(self.theta, self.factors(), latents, owners)
+
+    def latent_scores(self) -> tuple[Scores, ...]:
+        """Return the posterior moments of the named latent variables."""
+        plans = self.lowered.plan.latents
+        named = [(layout.name, plan) for layout, plan in zip(self.lowered.latents, plans, strict=True)]
+        return tuple(
+            latent_scores(self._forms, level, named, moments)
+            for level, moments in enumerate(self.posterior())
+        )
 
     def rows(self, newdata: Any) -> tuple[tuple[ResponseRows, ...], pd.Index]:
         """Return the rows of the fit, or of new data."""
         if newdata is not None:
-            return new_rows(self.responses, self.lowered.levels, newdata)
+            return new_rows(self.layout, self.theta, self.factors(), self.shares(), newdata)
+        lowered = self.lowered
         found = []
-        for layout, plan in zip(self.responses, self.lowered.plan.responses, strict=True):
-            cluster = plan.cluster
-            clusters = []
-            for level in self.lowered.plan.levels:
-                clusters.append(cluster)
-                cluster = cluster if level.parent is None else level.parent[cluster]
+        for k, (layout, unit) in enumerate(zip(lowered.responses, lowered.plan.responses, strict=True)):
+            clusters = _known(clusters_of(lowered.plan, unit.cluster))
+            share = np.ones(len(unit.cluster))
+            for own, cluster in zip(self.shares(), clusters, strict=True):
+                share = share * own[cluster]
             found.append(
                 ResponseRows(
                     layout.name,
                     layout.family,
                     layout.categories,
-                    plan.predictors,
-                    tuple(clusters),
-                    layout.rows,
+                    self._forms.space,
+                    self._forms.predictors[k],
+                    clusters,
+                    self._origin(layout.rows),
+                    self._memberships(clusters),
+                    share,
                 )
             )
         return tuple(found), self.index
+
+    def _origin(self, rows: Index) -> Index:
+        """Return the rows of the data that rows of the extended data repeat."""
+        origin = self.lowered.origin
+        return rows if origin is None else origin[rows]
+
+    def branches(self) -> tuple[Branches, ...]:
+        """Return the clusters of the plan and their membership models."""
+        plan = self.lowered.plan
+        found = []
+        for level, own in enumerate(self.clusters()):
+            clusters = clusters_of(plan, np.arange(plan.levels[level].clusters), level)
+            found.append(
+                Branches(
+                    plan.levels[level].parent,
+                    own.copy_of,
+                    tuple(clusters),
+                    self._forms.space,
+                    self._memberships(clusters),
+                )
+            )
+        return tuple(found)
+
+    def _memberships(self, clusters: Sequence[Index | None]) -> tuple[MembershipRows, ...]:
+        """Return the membership models in rows of given clusters."""
+        lowered = self.lowered
+        found = []
+        for m, (layout, unit) in enumerate(zip(lowered.memberships, lowered.plan.memberships, strict=True)):
+            level = self._level_of(lowered.classes[m])
+            cluster = clusters[level]
+            if cluster is None:
+                continue
+            unit_of = np.full(lowered.plan.levels[level].clusters, -1, dtype=np.intp)
+            unit_of[_known(clusters_of(lowered.plan, unit.cluster))[level]] = np.arange(len(unit.cluster))
+            rows = unit_of[cluster]
+            forms = self._forms.predictors[len(lowered.responses) + m]
+            found.append(
+                MembershipRows(
+                    level,
+                    layout.family,
+                    layout.categories,
+                    unit.encoded.y[:, 0].astype(np.intp)[rows],
+                    tuple(form.take(rows) for form in forms),
+                )
+            )
+        return tuple(found)
+
+    def _level_of(self, states: ClassStates) -> int:
+        return [level.name for level in self.levels].index(states.variable.level)
 
     def observed(self) -> tuple[Array, ...]:
         """Return the encoded response values."""
@@ -176,9 +286,14 @@ class FittedSource:
         return {key: self.__dict__[key] for key in ("lowered", "optimum", "index", "threads")}
 
 
+def _known(clusters: Sequence[Index | None]) -> tuple[Index, ...]:
+    """Return the clusters of rows that lie in one of every level."""
+    return tuple(cluster for cluster in clusters if cluster is not None)
+
+
 def _reason(kind: str, value: float, involved: list[Missing]) -> str:
     """Return why a reported parameter has no standard error."""
-    if kind == "sd" and value == 0.0:
+    if kind in ("sd", "variance") and value == 0.0:
         return "0, on the boundary: no standard error"
     if kind == "cor" and np.isnan(value):
         return "undefined, as a standard deviation is 0: no standard error"
@@ -188,8 +303,15 @@ def _reason(kind: str, value: float, involved: list[Missing]) -> str:
     return f"no standard error: {why.value}"
 
 
-def _units(plan: Plan) -> float:
-    """Return the number of response units, frequency weights of all levels counted."""
+def _units(plan: Plan, data_rows: Sequence[Index]) -> float:
+    """Return the number of response units, frequency weights of all levels counted.
+
+    Parameters
+    ----------
+    plan : Plan
+    data_rows : sequence of ndarray of intp
+        Row of the data of each unit of each response.
+    """
     above: Array | None = None
     for level in reversed(plan.levels):
         own = level.weight
@@ -197,37 +319,48 @@ def _units(plan: Plan) -> float:
         parts = [part for part in (own, inherited) if part is not None]
         above = np.prod(parts, axis=0) if parts else None
     total = 0.0
-    for response in plan.responses:
+    for response, rows in zip(plan.responses, data_rows, strict=True):
         weight = np.ones(len(response.cluster)) if response.weight is None else response.weight
-        total += float(weight.sum() if above is None else weight @ above[response.cluster])
+        if above is not None:
+            weight = weight * above[response.cluster]
+        # each row of the data has a copy for every class
+        _, first = np.unique(rows, return_index=True)
+        total += float(weight[first].sum())
     return total
 
 
 def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
     """Return the plain facts of a fit."""
+    origin = lowered.origin
+    rows = [layout.rows if origin is None else origin[layout.rows] for layout in lowered.responses]
     responses = []
-    for response, layout in zip(lowered.graph.responses, lowered.responses, strict=True):
+    for response, layout, own in zip(lowered.graph.responses, lowered.responses, rows, strict=True):
         spec = response.family
         link = spec.link or layout.family.link.name
         responses.append(
             ResponseFact(
                 layout.name,
                 str(FamilySpec(spec.name, link, spec.link_args, spec.options)),
-                len(layout.rows),
+                len(np.unique(own)),
                 tuple((p.name, p.label) for p in layout.predictors),
                 layout.categories,
                 "sigma" if layout.family.is_quadratic(0) else "",
             )
         )
     levels = tuple(
-        LevelFact(layout.name, plan.clusters, layout.latents)
-        for layout, plan in zip(lowered.levels, lowered.plan.levels, strict=True)
+        LevelFact(
+            layout.name,
+            len(set(layout.labels)) if layout.labels else plan.clusters,
+            tuple(layout.latents[k] for k in layout.effects),
+            tuple(latent.name for latent in lowered.latents if latent.level == level),
+        )
+        for level, (layout, plan) in enumerate(zip(lowered.levels, lowered.plan.levels, strict=True))
     )
     return Facts(
         formula=lowered.graph.source.strip(),
         responses=tuple(responses),
         levels=levels,
-        nobs=_units(lowered.plan),
+        nobs=_units(lowered.plan, rows),
         n_parameters=optimum.n_free,
         log_likelihood=float(optimum.loglik),
         points=tuple(optimum.points),
@@ -239,6 +372,11 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
         condition=float(optimum.condition),
         interrupted=optimum.status is Status.INTERRUPTED,
         notes=lowered.messages,
+        classes=tuple(
+            ClassFact(states.variable.name, states.variable.level, states.labels)
+            for states in lowered.classes
+        ),
+        held=held_parameters(lowered),
     )
 
 

@@ -11,31 +11,12 @@ from numpy.typing import NDArray
 
 from glamm.errors import GlammError
 from glamm.results.facts import Facts, ResponseFact
-from glamm.results.predict import (
-    Mode,
-    ResponseRows,
-    conditional_predictors,
-    covariances,
-    fixed_predictors,
-    mean_of,
-)
+from glamm.results.predict import Mode, predict
 from glamm.results.source import Source
 
 Array = NDArray[np.float64]
 
 __all__ = ["predictions", "residuals"]
-
-
-def _predict(source: Source, rows: ResponseRows, main: list[int], mode: Mode) -> Array:
-    """Return predictions of one response, shape (n,) or (n, columns)."""
-    if mode.random == "conditional":
-        nu = conditional_predictors(rows, source.theta, [m.mean for m in source.posterior()])
-    else:
-        nu = fixed_predictors(rows, source.theta)
-    if mode.scale == "linear":
-        return nu[main[0]] if len(main) == 1 else np.column_stack([nu[k] for k in main])
-    spread = covariances(rows, source.psi()) if mode.random == "marginal" else None
-    return mean_of(rows, nu, spread)
 
 
 def _joined(found: Mapping[str, Any]) -> Any:
@@ -58,10 +39,11 @@ def predictions(source: Source, facts: Facts, mode: Mode, newdata: Any) -> Any:
     newdata : data frame, or None for the rows of the fit
     """
     responses, index = source.rows(newdata)
+    posterior = source.posterior() if mode.random == "conditional" else ()
     found: dict[str, Any] = {}
     for rows, fact in zip(responses, facts.responses, strict=True):
         main = _main(fact)
-        values = _predict(source, rows, main, mode)
+        values = predict(rows, mode, main, posterior)
         full = np.full((len(index), *values.shape[1:]), np.nan)
         full[rows.position] = values
         if full.ndim == 1:

@@ -13,7 +13,16 @@ from glamm.results.facts import Facts
 
 __all__ = ["glance", "tidy"]
 
-EFFECTS = {"fixed": "fixed", "auxiliary": "auxiliary", "sd": "ran_pars", "cor": "ran_pars"}
+EFFECTS = {
+    "fixed": "fixed",
+    "loading": "loading",
+    "auxiliary": "auxiliary",
+    "residual": "residual",
+    "sd": "ran_pars",
+    "cor": "ran_pars",
+    "variance": "variance",
+    "covariance": "covariance",
+}
 
 
 def _term(row: ParameterRow, label: str) -> str:

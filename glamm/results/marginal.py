@@ -1,18 +1,22 @@
-"""Means of a response integrated over normally distributed linear predictors."""
+"""Means of a response integrated over the distribution of its linear predictors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 
-from glamm.protocols import Family
+from glamm.inference.forms import Coordinates
+from glamm.results.forms import Moments, RowForm
 
 Array = NDArray[np.float64]
 
-__all__ = ["marginal_mean"]
+__all__ = ["marginal_mean", "mean_over_prior"]
+
+Value = Callable[[list[Array]], Array]
+"""A function of linear predictors: of K arrays of shape (n,), to one of shape (n, ...)."""
 
 # a dimension's Gauss-Hermite points by the number of random linear predictors, one pass over the rows a
 # node; a single one has `_trapezoid`
@@ -54,15 +58,13 @@ def _trapezoid(sd: float) -> tuple[Array, Array]:
     return z, weights
 
 
-def marginal_mean(
-    family: Family, categories: tuple[str, ...], centre: Sequence[Array], covariance: Array
-) -> Array:
-    """Return the mean of ``family.mean_value`` over normal linear predictors.
+def marginal_mean(value: Value, centre: Sequence[Array], covariance: Array) -> Array:
+    """Return the mean of a function of normal linear predictors.
 
     Parameters
     ----------
-    family : Family
-    categories : tuple of str
+    value : callable
+        Takes K ndarrays, shape (n,), and returns an ndarray, shape (n, ...).
     centre : sequence of K ndarrays, shape (n,)
         Means of the linear predictors.
     covariance : ndarray, shape (n, K, K)
@@ -70,11 +72,11 @@ def marginal_mean(
 
     Returns
     -------
-    ndarray, shape (n,) or (n, categories)
+    ndarray, shape (n, ...)
     """
     random = [k for k in range(len(centre)) if np.any(covariance[:, k, k] > 0.0)]
     if not random:
-        return np.asarray(family.mean_value(categories, list(centre)))
+        return np.asarray(value(list(centre)))
     size = len(random)
     if size == 1:
         z, w = _trapezoid(float(np.sqrt(covariance[:, random[0], random[0]].max())))
@@ -86,8 +88,41 @@ def marginal_mean(
     for node in np.ndindex(*(len(z),) * size):
         weight = float(np.prod(w[list(node)]))
         shift = root @ z[list(node)]
-        nu = [np.asarray(value, float) for value in centre]
+        nu = [np.asarray(part, float) for part in centre]
         for position, k in enumerate(random):
             nu[k] = nu[k] + shift[:, position]
-        total = total + weight * np.asarray(family.mean_value(categories, nu))
+        total = total + weight * np.asarray(value(nu))
+    return np.asarray(total)
+
+
+def mean_over_prior(value: Value, forms: Sequence[RowForm], space: Coordinates) -> Array:
+    """Return the mean of a function of linear predictors over standard normal coordinates.
+
+    Given the coordinates that the predictors multiply with each other, which have nodes of their own, the
+    predictors are normal.
+
+    Parameters
+    ----------
+    value : callable
+        As in `marginal_mean`.
+    forms : sequence of K RowForm
+    space : Coordinates
+    """
+    n, width = len(forms[0].offset), space.width
+    slopes = [np.zeros((n, space.slopes)) if form.slope is None else form.slope for form in forms]
+    used = [pair for p, pair in enumerate(space.pairs) if any(np.any(s[:, width + p]) for s in slopes)]
+    apart = sorted({x for pair in used for x in pair})
+    rest = [x for x in range(width) if x not in apart]
+    stacked = np.stack([slope[:, rest] for slope in slopes], axis=1)
+    covariance = np.einsum("nkq,nmq->nkm", stacked, stacked)
+    z, w = hermegauss(POINTS.get(max(len(apart), 2), MOST_DIMENSIONS_POINTS))
+    w = w / w.sum()
+    total: Array | float = 0.0
+    for node in np.ndindex(*(len(z),) * len(apart)):
+        mean = np.zeros((1, width))
+        mean[0, apart] = z[list(node)]
+        products = np.array([[mean[0, x] * mean[0, y] for x, y in space.pairs]])
+        at = Moments(np.tile(mean, (n, 1)), np.tile(products.reshape(1, -1), (n, 1)))
+        centre = [form.expected(at) for form in forms]
+        total = total + float(np.prod(w[list(node)])) * marginal_mean(value, centre, covariance)
     return np.asarray(total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.compile import LevelLayout, LoadingPlan, PredictorPlan, ResponseLayout
+from glamm.compile import LatentLayout, LatentPlan, LevelLayout, LoadingPlan, PredictorPlan
+from glamm.compile.classes import ClassStates, extend
 from glamm.data import Table
-from glamm.results.predict import ResponseRows
+from glamm.graph import Level, ModelGraph
+from glamm.results.forms import evaluate_forms
+from glamm.results.rows import MembershipRows, ModelLayout, ResponseRows
 
+Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 __all__ = ["index_of", "new_rows"]
+
+IMPOSSIBLE = -2
+"""Cluster of a row that stands in a class its cluster cannot belong to."""
 
 
 def index_of(data: Any, n_rows: int) -> pd.Index:
@@ -25,49 +32,164 @@ def index_of(data: Any, n_rows: int) -> pd.Index:
 
 
 def new_rows(
-    responses: Sequence[ResponseLayout],
-    levels: Sequence[LevelLayout],
-    newdata: Any,
+    layout: ModelLayout, theta: Array, factors: Sequence[Array], shares: Sequence[Array], newdata: Any
 ) -> tuple[tuple[ResponseRows, ...], pd.Index]:
     """Return the rows of each response in new data, without those that lack a covariate.
 
+    The rows of a cluster that the fit has not seen stand once for each of its classes.
+
     Parameters
     ----------
-    responses : sequence of ResponseLayout
-    levels : sequence of LevelLayout
+    layout : ModelLayout
+    theta : ndarray, shape (P,)
+    factors : sequence of ndarray, shape (q, q)
+        Cholesky factors of the levels' latent covariance matrices.
+    shares : sequence of ndarray, shape (clusters,)
+        Posterior probability of each cluster of the fit among its classes.
     newdata : data frame of any library, or mapping of columns
     """
-    table = Table.from_any(newdata)
-    clusters = [level.clusters(table) for level in levels]
+    base = Table.from_any(newdata)
+    table, codes, origin = _extended(base, layout.classes, layout.levels)
+    n = table.n_rows
+    clusters = [_clusters(level, table, codes) for level in layout.levels]
+    latents = [_latent(latent, table) for latent in layout.latents]
+    memberships = [[own.apply(table) for own in m.predictors] for m in layout.memberships]
+    possible = np.all([cluster != IMPOSSIBLE for cluster in clusters], axis=0)
+    for predictors in memberships:
+        possible &= _complete(predictors, latents, n)
     found = []
-    for layout in responses:
-        predictors = [own.apply(table) for own in layout.predictors]
-        position = np.flatnonzero(_complete(predictors, table.n_rows))
-        rows = ResponseRows(
-            layout.name,
-            layout.family,
-            layout.categories,
-            tuple(_take(predictor, position) for predictor in predictors),
-            tuple(code[position] for code in clusters),
-            position,
+    for response in layout.responses:
+        predictors = [own.apply(table) for own in response.predictors]
+        kept = np.flatnonzero(possible & _complete(predictors, latents, n))
+        own = np.arange(len(kept), dtype=np.intp)
+        above = [own] * len(layout.levels)
+        owners = [[_take(p, kept) for p in part] for part in (predictors, *memberships)]
+        forms = evaluate_forms(
+            theta,
+            factors,
+            [
+                (_take_latent(latent, kept), [None] * latent.level + above[latent.level :])
+                for latent in latents
+            ],
+            [(part, above) for part in owners],
         )
-        found.append(rows)
-    return tuple(found), index_of(newdata, table.n_rows)
+        here = tuple(cluster[kept] for cluster in clusters)
+        found.append(
+            ResponseRows(
+                response.name,
+                response.family,
+                response.categories,
+                forms.space,
+                forms.predictors[0],
+                here,
+                origin[kept],
+                tuple(
+                    MembershipRows(
+                        [level.name for level in layout.levels].index(states.variable.level),
+                        m.family,
+                        m.categories,
+                        _codes(states, codes[states.variable.name][kept], m.categories),
+                        part,
+                    )
+                    for states, m, part in zip(
+                        layout.classes, layout.memberships, forms.predictors[1:], strict=True
+                    )
+                ),
+                _share(shares, here),
+            )
+        )
+    return tuple(found), index_of(newdata, base.n_rows)
 
 
-def _complete(predictors: Sequence[PredictorPlan], n: int) -> NDArray[np.bool_]:
+def _share(shares: Sequence[Array], clusters: Sequence[Index]) -> Array:
+    """Return the posterior probability of the classes of the known clusters of each row."""
+    product = np.ones(len(clusters[0]))
+    for share, cluster in zip(shares, clusters, strict=True):
+        product *= np.where(cluster < 0, 1.0, share[cluster])
+    return product
+
+
+def _codes(states: ClassStates, codes: Index, categories: Sequence[str]) -> Index:
+    """Return the categories of a membership model that codes of classes are."""
+    place = np.array([list(categories).index(label) for label in states.labels], dtype=np.intp)
+    return np.asarray(place[codes])
+
+
+def _extended(
+    base: Table, classes: Sequence[ClassStates], levels: Sequence[LevelLayout]
+) -> tuple[Table, Mapping[str, Index], Index]:
+    """Return the data with a row for each class, the codes of their classes, and the rows they repeat."""
+    if not classes:
+        return base, {}, np.arange(base.n_rows, dtype=np.intp)
+    variables = [
+        replace(
+            states.variable,
+            labels=states.labels,
+            known=states.variable.known if states.variable.known in base else "",
+        )
+        for states in classes
+    ]
+    known = tuple(Level(level.name, level.group) for level in levels if level.group is not None)
+    extension = extend(base, ModelGraph("", (), known, (), classes=tuple(variables)))
+    assert extension.origin is not None
+    return extension.table, {s.variable.name: s.codes for s in extension.classes}, extension.origin
+
+
+def _clusters(level: LevelLayout, table: Table, codes: Mapping[str, Index]) -> Index:
+    """Return the cluster of the fit that each row lies in, in the row's classes; -1 where there is none.
+
+    A cluster that cannot be in the row's classes is IMPOSSIBLE. Rows of new data are new clusters of the
+    level of the rows.
+    """
+    if level.group is None or not level.group.columns:
+        return np.full(table.n_rows, -1, dtype=np.intp)
+    first = level.clusters(table)
+    if not level.states:
+        return first
+    # clusters by any one of their copies and by their classes
+    whole = {label: place for place, label in enumerate(level.labels)}
+    of_fit = np.column_stack([[whole[label] for label in level.labels], *(s for _, s in level.states)])
+    place = {tuple(key): k for k, key in enumerate(of_fit.tolist())}
+    keys = np.column_stack([first, *(codes[name] for name, _ in level.states)])
+    distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
+    matched = [-1 if key[0] < 0 else place.get(tuple(key), IMPOSSIBLE) for key in distinct.tolist()]
+    return np.asarray(np.array(matched, dtype=np.intp)[inverse.ravel()])
+
+
+def _latent(layout: LatentLayout, table: Table) -> LatentPlan:
+    scale = None if layout.scale is None else layout.scale.apply(table)
+    return LatentPlan(layout.level, layout.predictor.apply(table), scale, layout.coordinate)
+
+
+def _complete(
+    predictors: Sequence[PredictorPlan], latents: Sequence[LatentPlan], n: int
+) -> NDArray[np.bool_]:
+    """Return the rows that have all covariates of the predictors and of the latent variables in them."""
     complete = np.ones(n, dtype=bool)
-    for predictor in predictors:
+    todo, seen = list(predictors), set()
+    for predictor in todo:
         complete &= np.isfinite(predictor.design).all(axis=1) & np.isfinite(predictor.offset)
         for loading in predictor.loadings:
             complete &= np.isfinite(loading.design).all(axis=1)
         for term in predictor.terms:
             complete &= np.isfinite(term.design).all(axis=1)
+            for number in set(term.latents) - seen:
+                seen.add(number)
+                todo += [part for part in (latents[number].predictor, latents[number].scale) if part]
     return complete
 
 
 def _take(predictor: PredictorPlan, rows: Index) -> PredictorPlan:
     offset = predictor.offset[rows] if isinstance(predictor.offset, np.ndarray) else predictor.offset
-    loadings = tuple(LoadingPlan(p.level, p.design[rows], p.latent) for p in predictor.loadings)
-    terms = tuple(replace(term, design=term.design[rows]) for term in predictor.terms)
-    return PredictorPlan(predictor.design[rows], predictor.coefficient, offset, loadings, terms)
+    return replace(
+        predictor,
+        design=predictor.design[rows],
+        offset=offset,
+        loadings=tuple(LoadingPlan(p.level, p.design[rows], p.latent) for p in predictor.loadings),
+        terms=tuple(replace(term, design=term.design[rows]) for term in predictor.terms),
+    )
+
+
+def _take_latent(latent: LatentPlan, rows: Index) -> LatentPlan:
+    scale = None if latent.scale is None else _take(latent.scale, rows)
+    return replace(latent, predictor=_take(latent.predictor, rows), scale=scale)

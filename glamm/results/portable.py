@@ -8,6 +8,7 @@ described by its terms, the levels of its factors and the state of its transform
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,36 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glamm import registry
-from glamm.compile import LevelLayout, LoadingLayout, PredictorLayout, ResponseLayout, TermLayout
+from glamm.compile import (
+    LatentLayout,
+    LevelLayout,
+    LoadingLayout,
+    PredictorLayout,
+    ResponseLayout,
+    TermLayout,
+)
+from glamm.compile.classes import ClassStates, membership_response
 from glamm.compile.coefficients import Columns
 from glamm.data.design import ColumnSpec, DesignSpec, OffsetSpec
 from glamm.data.expressions import FUNCTIONS
 from glamm.errors import GlammError
-from glamm.graph import GroupFactor, ResponseForm, family_spec
+from glamm.graph import AuxiliaryModel, ClassVariable, FamilySpec, GroupFactor, ResponseForm, family_spec
+from glamm.results.rows import ModelLayout
 
 Index = NDArray[np.intp]
 
 __all__ = [
     "design_from_json",
     "design_to_json",
+    "index_from_json",
+    "index_to_json",
+    "layout_from_json",
+    "layout_to_json",
     "level_from_json",
     "level_to_json",
     "response_from_json",
     "response_to_json",
+    "without_rows",
 ]
 
 # rows of the made-up table: enough for splines and polynomials of any sensible size
@@ -245,24 +260,134 @@ def response_to_json(layout: ResponseLayout, family: str) -> dict[str, Any]:
 
 def response_from_json(described: dict[str, Any]) -> ResponseLayout:
     """Return what `response_to_json` described."""
+    return _response_from_json(described, family_spec(described["family"]))
+
+
+def _response_from_json(described: dict[str, Any], family: FamilySpec) -> ResponseLayout:
     return ResponseLayout(
         described["name"],
         ResponseForm(described["call"], tuple(described["factors"])),
-        registry.family(family_spec(described["family"])),
+        registry.family(family),
         tuple(described["categories"]),
         np.zeros(0, dtype=np.intp),
         tuple(_predictor_from_json(item) for item in described["predictors"]),
     )
 
 
+def _membership_to_json(layout: ResponseLayout, states: ClassStates) -> dict[str, Any]:
+    variable = states.variable
+    return {
+        "model": response_to_json(layout, ""),
+        "level": variable.level,
+        "known": variable.known,
+        "labels": list(states.labels),
+    }
+
+
+def _membership_from_json(described: dict[str, Any]) -> tuple[ResponseLayout, ClassStates]:
+    labels = tuple(described["labels"])
+    name = described["model"]["name"]
+    variable = ClassVariable(name, described["level"], labels, described["known"], AuxiliaryModel("mu"))
+    states = ClassStates(variable, np.zeros(0, dtype=np.intp), labels)
+    return _response_from_json(described["model"], membership_response(states).family), states
+
+
+def layout_to_json(layout: ModelLayout, families: Sequence[str]) -> dict[str, Any]:
+    """Return a description of how a model is made of data, but for its levels.
+
+    Parameters
+    ----------
+    layout : ModelLayout
+    families : sequence of str
+        Of the responses, as the model language writes them.
+    """
+    return {
+        "responses": [
+            response_to_json(response, family)
+            for response, family in zip(layout.responses, families, strict=True)
+        ],
+        "latents": [
+            {
+                "name": latent.name,
+                "level": latent.level,
+                "predictor": _predictor_to_json(latent.predictor),
+                "scale": None if latent.scale is None else _predictor_to_json(latent.scale),
+                "coordinate": latent.coordinate,
+            }
+            for latent in layout.latents
+        ],
+        "memberships": [
+            _membership_to_json(membership, states)
+            for membership, states in zip(layout.memberships, layout.classes, strict=True)
+        ],
+    }
+
+
+def layout_from_json(described: dict[str, Any], levels: tuple[LevelLayout, ...]) -> ModelLayout:
+    """Return what `layout_to_json` described."""
+    memberships = [_membership_from_json(item) for item in described["memberships"]]
+    return ModelLayout(
+        tuple(response_from_json(item) for item in described["responses"]),
+        tuple(
+            LatentLayout(
+                latent["name"],
+                latent["level"],
+                _predictor_from_json(latent["predictor"]),
+                None if latent["scale"] is None else _predictor_from_json(latent["scale"]),
+                latent["coordinate"],
+            )
+            for latent in described["latents"]
+        ),
+        tuple(membership for membership, _ in memberships),
+        tuple(states for _, states in memberships),
+        levels,
+    )
+
+
+def without_rows(layout: ModelLayout) -> ModelLayout:
+    """Return the layout without what has an entry for each row of the data."""
+    none = np.zeros(0, dtype=np.intp)
+    return ModelLayout(
+        tuple(dataclasses.replace(response, rows=none) for response in layout.responses),
+        layout.latents,
+        tuple(dataclasses.replace(membership, rows=none) for membership in layout.memberships),
+        tuple(dataclasses.replace(states, codes=none) for states in layout.classes),
+        layout.levels,
+    )
+
+
 def level_to_json(level: LevelLayout) -> dict[str, Any]:
-    """Return a description of a level: its grouping columns, labels and latent variables."""
+    """Return a description of a level: its grouping columns, labels, latent variables and classes."""
     labels = [label.item() if isinstance(label, np.generic) else label for label in level.labels]
-    columns = None if level.group is None else list(level.group.columns)
-    return {"name": level.name, "group": columns, "labels": labels, "latents": list(level.latents)}
+    return {
+        "name": level.name,
+        "group": None if level.group is None else list(level.group.columns),
+        "labels": labels,
+        "latents": list(level.latents),
+        "effects": list(level.effects),
+        "states": [[name, codes.tolist()] for name, codes in level.states],
+    }
 
 
 def level_from_json(described: dict[str, Any]) -> LevelLayout:
     """Return what `level_to_json` described."""
-    group = None if described["group"] is None else GroupFactor(tuple(described["group"]))
-    return LevelLayout(described["name"], group, tuple(described["labels"]), tuple(described["latents"]))
+    return LevelLayout(
+        described["name"],
+        None if described["group"] is None else GroupFactor(tuple(described["group"])),
+        tuple(described["labels"]),
+        tuple(described["latents"]),
+        tuple(described["effects"]),
+        tuple((name, np.asarray(codes, dtype=np.intp)) for name, codes in described["states"]),
+    )
+
+
+def index_to_json(index: pd.Index) -> dict[str, Any]:
+    """Return a description of the names of clusters; those that JSON has no word for become text."""
+    plain = (str, int, float)
+    labels = [label if isinstance(label, plain) else str(label) for label in index.tolist()]
+    return {"name": index.name, "labels": labels}
+
+
+def index_from_json(described: dict[str, Any]) -> pd.Index:
+    """Return what `index_to_json` described."""
+    return pd.Index(described["labels"], name=described["name"])

@@ -8,62 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import PredictorPlan
 from glamm.errors import GlammError, Problem, nearest
-from glamm.protocols import Family
-from glamm.results.marginal import marginal_mean
+from glamm.results.forms import LevelPosterior, Moments, path_moments
+from glamm.results.marginal import mean_over_prior
+from glamm.results.rows import ResponseRows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = [
-    "KINDS",
-    "Mode",
-    "ResponseRows",
-    "conditional_predictors",
-    "covariances",
-    "fixed_predictors",
-    "mean_of",
-    "resolve_kind",
-]
-
-NEW = -1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ResponseRows:
-    """Rows of one response, ready for prediction.
-
-    Attributes
-    ----------
-    response : str
-    family : Family
-    categories : tuple of str
-    predictors : tuple of PredictorPlan
-        In the order of ``family.predictors``.
-    clusters : tuple of ndarray of intp, shape (n,)
-        Cluster of each row at each level, lowest level first; -1 is a cluster the fit has not seen.
-    position : ndarray of intp, shape (n,)
-        Row of the data frame that each row came from.
-    """
-
-    response: str
-    family: Family
-    categories: tuple[str, ...]
-    predictors: tuple[PredictorPlan, ...]
-    clusters: tuple[Index, ...]
-    position: Index
+__all__ = ["KINDS", "Mode", "predict", "resolve_kind"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What is predicted: the scale, and what becomes of the random effects.
+    """What is predicted: the scale, and what becomes of random effects and latent variables.
 
     Attributes
     ----------
     scale : {"mean", "linear"}
     random : {"conditional", "zero", "marginal"}
-        At their empirical Bayes means (0 for new clusters), at 0, or integrated over.
+        At their empirical Bayes means (prior means for new clusters), at 0, or integrated over. Classes have
+        their posterior probabilities in the first case (prior ones for new clusters), else the prior's.
     """
 
     scale: str
@@ -81,6 +46,7 @@ def resolve_kind(kind: str, random: bool | str) -> Mode:
     predictor) take the random effects as `random` says: True at their empirical Bayes means, "zero" at
     zero, False integrated over. ``"linear"`` is the fixed part of the linear predictor,
     ``"conditional"`` the mean at the empirical Bayes means, ``"marginal"`` the mean integrated over them.
+    The disturbances of named latent variables are random effects in all of this.
     """
     if kind not in KINDS:
         hint = nearest(kind, KINDS)
@@ -94,67 +60,69 @@ def resolve_kind(kind: str, random: bool | str) -> Mode:
     return Mode("linear" if kind == "link" else "mean", _RANDOM[random])
 
 
-def fixed_predictors(rows: ResponseRows, theta: Array) -> list[Array]:
-    """Return offset plus fixed part of each linear predictor, K arrays of shape (n,)."""
+def predict(
+    rows: ResponseRows, mode: Mode, main: Sequence[int], posterior: Sequence[LevelPosterior]
+) -> Array:
+    """Return predictions for rows of one response, averaged over the classes that they stand in.
+
+    Parameters
+    ----------
+    rows : ResponseRows
+    mode : Mode
+    main : sequence of int
+        Predictors that are shown on the linear scale.
+    posterior : sequence of LevelPosterior
+        Moments of the coordinates of each level; they are needed for conditional predictions only.
+
+    Returns
+    -------
+    ndarray, shape (n,) or (n, columns)
+    """
     n = len(rows.position)
-    return [p.design @ theta[p.coefficient] + np.broadcast_to(p.offset, (n,)) for p in rows.predictors]
+    if mode.random == "conditional":
+        known = dict(enumerate(posterior))
+        moments = path_moments(rows.space, n, known, dict(enumerate(rows.clusters)))
+    elif mode.random == "marginal":
+        moments = path_moments(rows.space, n)
+    else:
+        moments = Moments(np.zeros((n, rows.space.width)), np.zeros((n, len(rows.space.pairs))))
+    forms = [*rows.predictors, *(form for m in rows.memberships for form in m.predictors)]
+
+    def value(nu: list[Array]) -> Array:
+        """Return the prediction times the probability of the row's classes, and that probability."""
+        if mode.scale == "mean":
+            found = np.asarray(rows.family.mean_value(rows.categories, nu[: len(rows.predictors)]))
+        else:
+            found = np.stack([nu[k] for k in main], axis=-1)
+        found = found.reshape(n, -1)
+        weight = _class_probability(rows, nu, mode.random == "conditional")
+        return np.column_stack([found * weight[:, None], weight])
+
+    if mode.scale == "mean" and mode.random == "marginal":
+        total = mean_over_prior(value, forms, rows.space)
+    else:
+        total = value([form.expected(moments) for form in forms])
+    if rows.memberships:
+        total = _over_classes(rows, total)
+    found = total[:, :-1] / total[:, -1:] if rows.memberships else total[:, :-1]
+    return found[:, 0] if found.shape[1] == 1 else found
 
 
-def conditional_predictors(rows: ResponseRows, theta: Array, effects: Sequence[Array]) -> list[Array]:
-    """Return each linear predictor at given random effects.
-
-    Parameters
-    ----------
-    rows : ResponseRows
-    theta : ndarray
-    effects : sequence of ndarrays, shape (clusters, q)
-        Random effects of each level; a cluster the fit has not seen counts as 0.
-    """
-    found = fixed_predictors(rows, theta)
-    for k, predictor in enumerate(rows.predictors):
-        for loading in predictor.loadings:
-            cluster = rows.clusters[loading.level]
-            known = cluster != NEW
-            values = effects[loading.level][np.where(known, cluster, 0)][:, loading.latent]
-            found[k] = found[k] + np.where(known, np.sum(loading.design * values, axis=1), 0.0)
-    return found
+def _class_probability(rows: ResponseRows, nu: Sequence[Array], conditional: bool) -> Array:
+    """Return the probability of the row's classes: the posterior's of known clusters if `conditional`."""
+    weight = np.array(rows.share) if conditional else np.ones(len(rows.position))
+    first = len(rows.predictors)
+    for membership in rows.memberships:
+        last = first + len(membership.predictors)
+        probability = membership.probability(list(nu[first:last]))
+        if conditional:
+            probability = np.where(rows.clusters[membership.level] >= 0, 1.0, probability)
+        weight = weight * probability
+        first = last
+    return weight
 
 
-def covariances(rows: ResponseRows, psi: Sequence[Array]) -> Array:
-    """Return the covariance matrix of the linear predictors of each row, shape (n, K, K).
-
-    Parameters
-    ----------
-    rows : ResponseRows
-    psi : sequence of ndarrays, shape (q, q)
-        Covariance matrix of the random effects of each level.
-    """
-    n, size = len(rows.position), len(rows.predictors)
-    total = np.zeros((n, size, size))
-    for level, matrix in enumerate(psi):
-        parts = [
-            (k, loading)
-            for k, predictor in enumerate(rows.predictors)
-            for loading in predictor.loadings
-            if loading.level == level
-        ]
-        for k, left in parts:
-            weighted = left.design @ matrix[left.latent]
-            for m, right in parts:
-                total[:, k, m] += np.sum(weighted[:, right.latent] * right.design, axis=1)
-    return total
-
-
-def mean_of(rows: ResponseRows, nu: Sequence[Array], covariance: Array | None = None) -> Array:
-    """Return means, shape (n,), or category probabilities, shape (n, categories).
-
-    Parameters
-    ----------
-    rows : ResponseRows
-    nu : sequence of K ndarrays, shape (n,)
-    covariance : ndarray, shape (n, K, K), or None
-        Integrate over normal predictors with this covariance; None takes `nu` as it is.
-    """
-    if covariance is None:
-        return np.asarray(rows.family.mean_value(rows.categories, list(nu)))
-    return marginal_mean(rows.family, rows.categories, nu, covariance)
+def _over_classes(rows: ResponseRows, values: Array) -> Array:
+    """Return for every row the sum over the rows that stand for the same row of the data frame."""
+    _, code = np.unique(rows.position, return_inverse=True)
+    return np.column_stack([np.bincount(code, column)[code] for column in values.T])

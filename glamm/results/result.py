@@ -18,7 +18,7 @@ from glamm.results.facts import Facts
 from glamm.results.framed import predictions, residuals
 from glamm.results.frames import glance, tidy
 from glamm.results.layout import Summary
-from glamm.results.posterior import random_effects
+from glamm.results.posterior import empirical_bayes, random_effects
 from glamm.results.predict import resolve_kind
 from glamm.results.simulate import simulate
 from glamm.results.source import Source
@@ -218,11 +218,32 @@ class Result:
 
     @cached_property
     def _random_effects(self) -> dict[str, pd.DataFrame]:
-        return random_effects(self.facts.levels, self._source.labels(), self._source.posterior())
+        source, facts = self._source, self.facts.levels
+        parts = zip(facts, source.factors(), source.levels, source.posterior(), strict=True)
+        scores = [random_effects(fact, factor, level.effects, p) for fact, factor, level, p in parts]
+        return empirical_bayes([fact.name for fact in facts], source.clusters(), scores)
 
     def ranef(self) -> dict[str, pd.DataFrame]:
-        """Return empirical Bayes means and posterior standard deviations (``sd_...``) by level."""
+        """Return empirical Bayes means and posterior standard deviations (``sd_...``) by level.
+
+        Those of random effects; named latent variables are in `latent`.
+        """
         return {level: frame.copy() for level, frame in self._random_effects.items()}
+
+    @cached_property
+    def _latent(self) -> dict[str, pd.DataFrame]:
+        levels = [fact.name for fact in self.facts.levels]
+        return empirical_bayes(levels, self._source.clusters(), self._source.latent_scores())
+
+    def latent(self) -> dict[str, pd.DataFrame]:
+        """Return empirical Bayes scores of the named latent variables by level.
+
+        Posterior means and standard deviations (``sd_...``) of the latent variables themselves, not of their
+        disturbances. The rows are the clusters of the level, for the level ``"row"`` the rows of the
+        data. In models with classes they are mixed over the classes. Means are exact; the standard deviation
+        of a latent variable that depends on a product of others is that of its linear part at the mean.
+        """
+        return {level: frame.copy() for level, frame in self._latent.items()}
 
     @property
     def random_effects(self) -> dict[str, pd.DataFrame]:
@@ -240,8 +261,8 @@ class Result:
         return var_corr(self.estimates, [level.name for level in self.facts.levels], residual)
 
     def ngrps(self) -> dict[str, int]:
-        """Return the number of clusters of each level that has random effects."""
-        return {level.name: level.clusters for level in self.facts.levels if level.effects}
+        """Return the number of clusters of each level of groups."""
+        return {level.name: level.clusters for level in self.facts.groups}
 
     # ------------------------------------------------ tables
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.compile import LevelLayout, ResponseLayout
-from glamm.results.posterior import LevelPosterior
-from glamm.results.predict import ResponseRows
+from glamm.compile import LevelLayout
+from glamm.results.forms import LevelPosterior
+from glamm.results.posterior import Clusters, Scores
+from glamm.results.rows import Branches, ModelLayout, ResponseRows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -29,13 +30,19 @@ class Source(Protocol):
         """Return the covariance matrix of the reported parameters and why some have none."""
 
     def posterior(self) -> tuple[LevelPosterior, ...]:
-        """Return the posterior moments of the random effects, lowest level first."""
+        """Return the posterior moments of the standard coordinates, lowest level first."""
 
-    def labels(self) -> tuple[pd.Index, ...]:
-        """Return the names of the clusters, lowest level first."""
+    def clusters(self) -> tuple[Clusters, ...]:
+        """Return the clusters of the data at each level, lowest level first."""
 
-    def psi(self) -> tuple[Array, ...]:
-        """Return the covariance matrices of the random effects, lowest level first."""
+    def latent_scores(self) -> tuple[Scores, ...]:
+        """Return the posterior moments of the named latent variables of each level, lowest level first."""
+
+    def factors(self) -> tuple[Array, ...]:
+        """Return the Cholesky factors of the latent covariance matrices, lowest level first."""
+
+    def shares(self) -> tuple[Array, ...]:
+        """Return the posterior probability of each cluster of the plan among its classes, by level."""
 
     def rows(self, newdata: Any) -> tuple[tuple[ResponseRows, ...], pd.Index]:
         """Return the rows of each response in `newdata` (None: the data of the fit) and their index."""
@@ -43,9 +50,12 @@ class Source(Protocol):
     def observed(self) -> tuple[Array, ...]:
         """Return the encoded response values of the fit, shape (n, ny) each."""
 
+    def branches(self) -> tuple[Branches, ...]:
+        """Return the clusters of the plan and their membership models, lowest level first."""
+
     @property
-    def responses(self) -> tuple[ResponseLayout, ...]:
-        """How each response is made of data."""
+    def layout(self) -> ModelLayout:
+        """How everything in the model is made of data."""
 
     @property
     def levels(self) -> tuple[LevelLayout, ...]:

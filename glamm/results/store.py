@@ -22,19 +22,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.compile import LevelLayout, ParameterRow, ResponseLayout
+from glamm.compile import LevelLayout, ParameterRow
 from glamm.errors import GlammError
 from glamm.results.covariance import COVARIANCES, check_covariance
-from glamm.results.facts import Facts, LevelFact, ResponseFact
+from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
+from glamm.results.forms import LevelPosterior
 from glamm.results.newdata import new_rows
 from glamm.results.portable import (
+    index_from_json,
+    index_to_json,
+    layout_from_json,
+    layout_to_json,
     level_from_json,
     level_to_json,
-    response_from_json,
-    response_to_json,
+    without_rows,
 )
-from glamm.results.posterior import LevelPosterior
-from glamm.results.predict import ResponseRows
+from glamm.results.posterior import Clusters, Scores
+from glamm.results.rows import Branches, ModelLayout, ResponseRows
 
 if TYPE_CHECKING:
     from glamm.results.result import Result
@@ -56,21 +60,28 @@ class StoredSource:
     theta : ndarray, shape (P,)
     matrices : mapping of covariance type to (ndarray, tuple of str)
     moments : tuple of LevelPosterior
-    spreads : tuple of ndarray, shape (q, q)
-        Covariance matrices of the random effects.
+    cholesky : tuple of ndarray, shape (q, q)
+        Cholesky factors of the latent covariance matrices.
+    of_data : tuple of Clusters
+    probabilities : tuple of ndarray, shape (clusters,)
+        Of each cluster of the plan among its classes.
+    scores : tuple of Scores
     levels : tuple of LevelLayout
-    layouts : tuple of ResponseLayout
-        Empty where the file could not say how designs are made.
+    made : ModelLayout or None
+        None where the file could not say how designs are made.
     obstacle : str
-        Why there are no layouts.
+        Why there is none.
     """
 
     theta: Array
     matrices: Mapping[str, tuple[Array, tuple[str, ...]]]
     moments: tuple[LevelPosterior, ...]
-    spreads: tuple[Array, ...]
+    cholesky: tuple[Array, ...]
+    of_data: tuple[Clusters, ...]
+    probabilities: tuple[Array, ...]
+    scores: tuple[Scores, ...]
     levels: tuple[LevelLayout, ...]
-    layouts: tuple[ResponseLayout, ...]
+    made: ModelLayout | None
     obstacle: str
 
     def covariance(self, cov_type: str) -> tuple[Array, tuple[str, ...]]:
@@ -84,26 +95,38 @@ class StoredSource:
         """Return the saved posterior moments."""
         return self.moments
 
-    def labels(self) -> tuple[pd.Index, ...]:
-        """Return the names of the clusters."""
-        return tuple(pd.Index(list(level.labels), name=level.name or None) for level in self.levels)
+    def clusters(self) -> tuple[Clusters, ...]:
+        """Return the clusters of the data at each level."""
+        return self.of_data
 
-    def psi(self) -> tuple[Array, ...]:
-        """Return the covariance matrices of the random effects."""
-        return self.spreads
+    def latent_scores(self) -> tuple[Scores, ...]:
+        """Return the saved scores of the latent variables."""
+        return self.scores
+
+    def factors(self) -> tuple[Array, ...]:
+        """Return the Cholesky factors of the latent covariance matrices."""
+        return self.cholesky
+
+    def shares(self) -> tuple[Array, ...]:
+        """Return the posterior probability of each cluster among its classes."""
+        return self.probabilities
 
     @property
-    def responses(self) -> tuple[ResponseLayout, ...]:
-        """How each response is made of data."""
-        if self.obstacle:
+    def layout(self) -> ModelLayout:
+        """How everything in the model is made of data."""
+        if self.made is None:
             raise GlammError(f"the file does not say how its design is made of new data: {self.obstacle}")
-        return self.layouts
+        return self.made
 
     def rows(self, newdata: Any) -> tuple[tuple[ResponseRows, ...], pd.Index]:
         """Return the rows of new data."""
         if newdata is None:
             raise _no_data("predictions for its rows")
-        return new_rows(self.responses, self.levels, newdata)
+        return new_rows(self.layout, self.theta, self.cholesky, self.probabilities, newdata)
+
+    def branches(self) -> tuple[Branches, ...]:
+        """Refuse: a file holds no data."""
+        raise _no_data("simulations")
 
     def observed(self) -> tuple[Array, ...]:
         """Refuse: a file holds no data."""
@@ -161,8 +184,9 @@ def _frozen(value: Any) -> Any:
 
 def _facts(raw: dict[str, Any]) -> Facts:
     responses = tuple(ResponseFact(**item) for item in raw.pop("responses"))
+    classes = tuple(ClassFact(**item) for item in raw.pop("classes"))
     levels = tuple(LevelFact(**item) for item in raw.pop("levels"))
-    return Facts(responses=responses, levels=levels, **raw)
+    return Facts(responses=responses, levels=levels, classes=classes, **raw)
 
 
 # ---------------------------------------------------------------- files
@@ -180,16 +204,16 @@ def stored_source(result: Result) -> StoredSource:
         except GlammError:
             # one cluster has no robust covariance: the file then has none either
             continue
-    layouts = tuple(
-        dataclasses.replace(layout, rows=np.zeros(0, dtype=np.intp)) for layout in source.responses
-    )
     return StoredSource(
         source.theta,
         matrices,
         source.posterior(),
-        source.psi(),
+        source.factors(),
+        source.clusters(),
+        source.shares(),
+        source.latent_scores(),
         source.levels,
-        layouts,
+        without_rows(source.layout),
         "",
     )
 
@@ -206,19 +230,24 @@ def write(result: Result, path: Path) -> None:
     arrays: dict[str, Array] = {"theta": source.theta, "values": result.params.to_numpy()}
     for cov_type, (matrix, _) in source.matrices.items():
         arrays[f"covariance_{cov_type}"] = matrix
-    for level, (moments, psi) in enumerate(zip(source.moments, source.spreads, strict=True)):
+    parts = zip(
+        source.moments, source.cholesky, source.of_data, source.probabilities, source.scores, strict=True
+    )
+    for level, (moments, factor, of_data, share, scores) in enumerate(parts):
         arrays[f"mean_{level}"] = moments.mean
         arrays[f"spread_{level}"] = moments.covariance
-        arrays[f"psi_{level}"] = psi
-    obstacle, described = source.obstacle, []
-    if not obstacle:
+        arrays[f"factor_{level}"] = factor
+        arrays[f"copy_{level}"] = of_data.copy_of
+        arrays[f"weight_{level}"] = of_data.weight
+        arrays[f"share_{level}"] = share
+        arrays[f"score_{level}"] = scores.mean
+        arrays[f"variance_{level}"] = scores.variance
+    obstacle, described = source.obstacle, None
+    if source.made is not None:
         try:
-            described = [
-                response_to_json(layout, fact.family)
-                for layout, fact in zip(source.layouts, result.facts.responses, strict=True)
-            ]
+            described = layout_to_json(source.made, [fact.family for fact in result.facts.responses])
         except GlammError as error:
-            obstacle, described = str(error), []
+            obstacle = str(error)
     document = {
         "format": FORMAT,
         "glamm": version("glamm"),
@@ -227,7 +256,9 @@ def write(result: Result, path: Path) -> None:
         "rows": [dataclasses.asdict(row) for row in result._rows],
         "reasons": {cov_type: reasons for cov_type, (_, reasons) in source.matrices.items()},
         "levels": [level_to_json(level) for level in source.levels],
-        "responses": described,
+        "clusters": [index_to_json(of_data.index) for of_data in source.of_data],
+        "scores": [scores.names for scores in source.scores],
+        "layout": described,
         "obstacle": obstacle,
     }
     text = json.dumps(_plain(document), indent=1, allow_nan=False)
@@ -272,7 +303,8 @@ def read(path: Path) -> Contents:
 
 def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
     count = range(len(document["levels"]))
-    made = [response_from_json(described) for described in document["responses"]]
+    levels = tuple(level_from_json(level) for level in document["levels"])
+    described = document["layout"]
     source = StoredSource(
         theta=arrays["theta"],
         matrices={
@@ -280,9 +312,17 @@ def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
             for cov_type, reasons in document["reasons"].items()
         },
         moments=tuple(LevelPosterior(arrays[f"mean_{k}"], arrays[f"spread_{k}"]) for k in count),
-        spreads=tuple(arrays[f"psi_{k}"] for k in count),
-        levels=tuple(level_from_json(level) for level in document["levels"]),
-        layouts=tuple(made),
+        cholesky=tuple(arrays[f"factor_{k}"] for k in count),
+        of_data=tuple(
+            Clusters(index_from_json(document["clusters"][k]), arrays[f"copy_{k}"], arrays[f"weight_{k}"])
+            for k in count
+        ),
+        probabilities=tuple(arrays[f"share_{k}"] for k in count),
+        scores=tuple(
+            Scores(tuple(document["scores"][k]), arrays[f"score_{k}"], arrays[f"variance_{k}"]) for k in count
+        ),
+        levels=levels,
+        made=None if described is None else layout_from_json(described, levels),
         obstacle=document["obstacle"],
     )
     rows = tuple(ParameterRow(**_frozen(row)) for row in document["rows"])

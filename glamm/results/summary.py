@@ -23,6 +23,8 @@ def coefficient_label(row: ParameterRow) -> str:
     The coefficient of ``x`` in the mean is ``x``, in another predictor ``sigma: x``, of a category
     ``b: x``; a threshold is just ``1|2``.
     """
+    if row.kind in ("loading", "residual", "variance", "covariance"):
+        return row.name
     if row.kind == "auxiliary":
         return f"{row.predictor} {row.label}".strip()
     term = effect_label(":".join(row.terms) if row.terms else "1")
@@ -33,7 +35,7 @@ def coefficient_label(row: ParameterRow) -> str:
 
 
 def _points(facts: Facts) -> str:
-    if not any(level.effects for level in facts.levels):
+    if not any(level.effects or level.latents for level in facts.levels):
         return "none needed (no random effects)"
     if facts.rule == "exact":
         return "closed form (no quadrature needed)"
@@ -51,7 +53,7 @@ def _points(facts: Facts) -> str:
 def _header(facts: Facts, cov_type: str) -> list[Block]:
     families = [f"{r.name} ~ {r.family}" if len(facts.responses) > 1 else r.family for r in facts.responses]
     items = [("Formula", facts.formula), ("Family", "\n".join(families))]
-    groups = [f"{level.name} {level.clusters}" for level in facts.levels if level.effects]
+    groups = [f"{level.name} {level.clusters}" for level in facts.groups]
     observations = f"{facts.nobs:g}"
     items.append(("Observations", observations + (f"; groups: {', '.join(groups)}" if groups else "")))
     items.append(("Log-likelihood", f"{facts.log_likelihood:.4f} ({facts.n_parameters} parameters)"))
