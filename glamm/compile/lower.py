@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from glamm import registry
 from glamm.compile.assemble import Assembly
+from glamm.compile.checks_identified import unidentified
 from glamm.compile.classes import extend, membership_response
 from glamm.compile.clusters import below_weight, level_position, once_a_cluster, representatives
 from glamm.compile.layout import LevelLayout, Lowered
@@ -107,6 +108,9 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         given=assembly.given,
         residual_covariances=covariances,
     )
+    problems = unidentified(graph, plan, parameters)
+    if problems:
+        raise DataError(problems)
     return Lowered(
         graph,
         plan,
