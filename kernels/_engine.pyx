@@ -227,7 +227,7 @@ cdef class Engine:
         self.chunks = np.concatenate(([0], edges, [self.tops])).astype(np.intp)
 
     def evaluate(self, o, a, start, *, c=None, held=None, bint gradient=False, bint moments=False,
-                 Py_ssize_t threads=1):
+                 bint paths=False, Py_ssize_t threads=1):
         """Evaluate all top-level clusters.
 
         Parameters
@@ -247,6 +247,8 @@ cdef class Engine:
             spread times z. Spreads are upper triangular with a positive diagonal; the rows of the
             ancestors are taken from the parent's.
         gradient, moments : bool
+        paths : bool
+            Whether `mean` and `cov` are those of whole paths, shapes (clusters, p) and (clusters, p, p).
         threads : int
 
         Returns
@@ -280,7 +282,7 @@ cdef class Engine:
             self.level[d].mode = &view[0] if view.shape[0] else NULL
             out["modes"].append(mode.reshape(centre.shape))
             size = len(centre)
-            self.level[d].held, self.level[d].width = NULL, q
+            self.level[d].held, self.level[d].width = NULL, p if paths else q
             if held is not None:
                 spread = _flat(held[d][1])
                 if len(mode) != size * q or len(spread) != size * p * p:
@@ -297,8 +299,9 @@ cdef class Engine:
                 view = share
                 self.level[d].share = &view[0] if view.shape[0] else NULL
                 mean, cov = mean.reshape(size, width), cov.reshape(size, width, width)
-                out["mean"].append(mean[:, :q])
-                out["cov"].append(cov[:, :q, :q])
+                shown = p if paths else q
+                out["mean"].append(mean[:, :shown])
+                out["cov"].append(cov[:, :shown, :shown])
                 out["share"].append(share)
                 if held is not None:
                     out["path_mean"].append(mean)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import Plan, ResponsePlan
 from glamm.compile.factors import fill_factor, pull_factor
+from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
+from glamm.inference.nesting import Nesting, nest
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
@@ -187,7 +188,12 @@ class Objective:
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
         self._fast = self._lanes()
+        self._nesting: Nesting | None = None
+        if self._fast is None and not self.exact:
+            self._nesting = nest(plan, self._space.pairs)
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
+        if self._nesting is not None:
+            self._accepted = self._nesting.start()
         self._trial = self._accepted
         top = plan.levels[-1]
         self._mixture = None if top.group is None else Mixture(top.group)
@@ -211,22 +217,30 @@ class Objective:
         return edges
 
     def _engine_levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
+        if self._nesting is not None:
+            return self._nesting.levels()
         return [
             (len(level.factor), level.parent, level.weight, edges)
             for level, edges in zip(self.plan.levels, self._tops, strict=True)
         ]
 
-    def _engine_response(self, units: _Units) -> tuple[object, ...]:
+    def _engine_response(self, number: int) -> tuple[object, ...]:
+        units = self._units[number]
         plan = units.plan
         clusters = self.plan.levels[0].clusters
         first = np.searchsorted(plan.cluster, np.arange(clusters + 1)).astype(np.intp)
+        y, weight, pairs = plan.encoded.y, plan.weight, list(self._space.pairs)
+        if self._nesting is not None:
+            nested = self._nesting.units[number]
+            y, first, pairs = y[nested.order], nested.first, nested.pairs
+            weight = None if weight is None else weight[nested.order]
         block = plan.family.kernel()
         block = plan.family if block is None else block
         quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
-        shape = plan.encoded.y, first, plan.weight, units.channels, units.active, quadratic, block
+        shape = y, first, weight, units.channels, units.active, quadratic, block
         if not units.multiplies:
             return shape
-        return *shape, np.array(self._space.pairs, dtype=np.intp)
+        return *shape, np.array(pairs, dtype=np.intp)
 
     def _lanes(self) -> Lanes | None:
         """Return the vectorised engine where the model has the form it is made for."""
@@ -255,12 +269,17 @@ class Objective:
         levels = self.plan.levels
         counts = [points] * len(levels) if isinstance(points, int) else list(points)
         self.points = tuple(k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True))
-        rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+        if self._nesting is None:
+            rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+        else:
+            rules = [product_rule(layer.q, self.points[layer.level]) for layer in self._nesting.layers]
         self._engine: Lanes | Engine
         if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
             self._engine = self._fast
         else:
-            self._engine = Engine(self._engine_levels(), [self._engine_response(u) for u in self._units])
+            self._engine = Engine(
+                self._engine_levels(), [self._engine_response(r) for r in range(len(self._units))]
+            )
         self._engine.set_rule(rules)
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
@@ -283,6 +302,13 @@ class Objective:
             )
             for units in self._units
         )
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Latent coordinates of each level that are integrated one inside the other."""
+        if self._nesting is not None:
+            return self._nesting.dimensions
+        return tuple(len(level.factor) for level in self.plan.levels)
 
     @property
     def n_clusters(self) -> int:
@@ -314,13 +340,20 @@ class Objective:
             o.append(offset)
             a.append(slope if slope.shape[2] == width else np.ascontiguousarray(slope[:, :, :width]))
             c.append(np.ascontiguousarray(slope[:, :, width:]) if units.multiplies else None)
-        options: dict[str, Any] = {"c": c} if self._space.pairs else {}
+        options: dict[str, Any] = {}
+        if self._nesting is not None:
+            o, a, c = self._nesting.scatter(o, a, c)
+            options["paths"] = moments
+        if self._space.pairs:
+            options["c"] = c
         # a class that is impossible for a cluster leaves the others their say
         out: dict[str, Any] = self._engine.evaluate(
             o, a, self._accepted, gradient=gradient, moments=moments, threads=self._threads, **options
         )
         if not out["failed"]:
             self._trial = out["modes"]
+        if self._nesting is not None:
+            self._nesting.gather(out)
         if self._mixture is not None:
             out["loglik"], out["top_share"] = self._mixture.mix(out["loglik"])
             out["failed"] = not np.isfinite(out["loglik"]).all()
@@ -337,8 +370,9 @@ class Objective:
             first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
             slope = ga
             if self._space.pairs:
-                rest = np.zeros((*ga.shape[:2], len(self._space.pairs))) if gc is None else gc
-                slope = np.concatenate([ga, rest.reshape(*ga.shape[:2], -1)], axis=2)
+                pulled = units.multiplies and gc is not None
+                rest = gc if pulled else np.zeros((*ga.shape[:2], len(self._space.pairs)))
+                slope = np.concatenate([ga, rest], axis=2)
             if share is not None:
                 weight = share[units.top]
                 go, slope = go * weight, slope * weight[:, None]
