@@ -30,6 +30,7 @@ from glamm.inference.forms import (
     coordinate_starts,
     named_latents,
 )
+from glamm.inference.nesting import Nesting, nest
 from glamm.inference.residuals import joint_residuals
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
@@ -204,7 +205,12 @@ class Objective:
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
         self._fast = self._lanes()
+        self._nesting: Nesting | None = None
+        if self._fast is None and not self.exact:
+            self._nesting = nest(plan, self._space.pairs)
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
+        if self._nesting is not None:
+            self._accepted = self._nesting.start()
         self._trial = self._accepted
         top = plan.levels[-1]
         self._mixture = None if top.group is None else Mixture(top.group)
@@ -228,23 +234,31 @@ class Objective:
         return edges
 
     def _engine_levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
+        if self._nesting is not None:
+            return self._nesting.levels()
         return [
             (len(level.factor), level.parent, level.weight, edges)
             for level, edges in zip(self.plan.levels, self._tops, strict=True)
         ]
 
-    def _engine_response(self, units: _Units) -> tuple[object, ...]:
+    def _engine_response(self, number: int) -> tuple[object, ...]:
+        units = self._units[number]
         plan = units.plan
         clusters = self.plan.levels[0].clusters
         first = np.searchsorted(plan.cluster, np.arange(clusters + 1)).astype(np.intp)
+        y, weight, pairs = plan.encoded.y, plan.weight, list(self._space.pairs)
+        if self._nesting is not None:
+            nested = self._nesting.units[number]
+            y, first, pairs = y[nested.order], nested.first, nested.pairs
+            weight = None if weight is None else weight[nested.order]
         block = plan.family.kernel()
         block = plan.family if block is None else block
         quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
         y = np.zeros_like(plan.encoded.y) if units.joined else plan.encoded.y
-        shape = y, first, plan.weight, units.channels, units.active, quadratic, block
+        shape = y, first, weight, units.channels, units.active, quadratic, block
         if not units.multiplies:
             return shape
-        return *shape, np.array(self._space.pairs, dtype=np.intp)
+        return *shape, np.array(pairs, dtype=np.intp)
 
     def _lanes(self) -> Lanes | None:
         """Return the vectorised engine where the model has the form it is made for."""
@@ -273,12 +287,17 @@ class Objective:
         levels = self.plan.levels
         counts = [points] * len(levels) if isinstance(points, int) else list(points)
         self.points = tuple(k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True))
-        rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+        if self._nesting is None:
+            rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+        else:
+            rules = [product_rule(layer.q, self.points[layer.level]) for layer in self._nesting.layers]
         self._engine: Lanes | Engine
         if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
             self._engine = self._fast
         else:
-            self._engine = Engine(self._engine_levels(), [self._engine_response(u) for u in self._units])
+            self._engine = Engine(
+                self._engine_levels(), [self._engine_response(r) for r in range(len(self._units))]
+            )
         self._engine.set_rule(rules)
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
@@ -316,6 +335,13 @@ class Objective:
         )
 
     @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Latent coordinates of each level that are integrated one inside the other."""
+        if self._nesting is not None:
+            return self._nesting.dimensions
+        return tuple(len(level.factor) for level in self.plan.levels)
+
+    @property
     def n_clusters(self) -> int:
         """Number of top-level clusters of the data."""
         return len(self._weight)
@@ -349,6 +375,8 @@ class Objective:
             np.ascontiguousarray(s[:, :, width:]) if units.multiplies else None
             for s, units in zip(slopes, self._units, strict=True)
         ]
+        if self._nesting is not None:
+            o, a, c = self._nesting.scatter(o, a, c)
         options: dict[str, Any] = {"c": c} if self._space.pairs else {}
         # a class that is impossible for a cluster leaves the others their say
         out: dict[str, Any] = self._engine.evaluate(
@@ -356,6 +384,8 @@ class Objective:
         )
         if not out["failed"]:
             self._trial = out["modes"]
+        if self._nesting is not None:
+            self._nesting.gather(out)
         if self._mixture is not None:
             out["loglik"], out["top_share"] = self._mixture.mix(out["loglik"])
             out["failed"] = not np.isfinite(out["loglik"]).all()
@@ -376,7 +406,8 @@ class Objective:
         for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
             slope = ga
             if self._space.pairs:
-                rest = gc if units.multiplies else np.zeros((*ga.shape[:2], len(self._space.pairs)))
+                pulled = units.multiplies and gc is not None
+                rest = gc if pulled else np.zeros((*ga.shape[:2], len(self._space.pairs)))
                 slope = np.concatenate([ga, rest], axis=2)
             if share is not None:
                 weight = share[units.top]

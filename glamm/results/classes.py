@@ -271,7 +271,9 @@ def class_profiles(fit: ClassFit, name: str | None = None) -> pd.DataFrame:
         weight = fit.lowest[plan.cluster] * (1.0 if plan.weight is None else plan.weight)
         total = np.bincount(state, weights=weight, minlength=classes.count)
 
-        def profile(theta: Array, plan: Any = plan, state: Any = state, weight: Any = weight, total: Any = total) -> Array:
+        def profile(
+            theta: Array, plan: Any = plan, state: Any = state, weight: Any = weight, total: Any = total
+        ) -> Array:
             nu = [p.design @ theta[p.coefficient] + p.offset for p in plan.predictors]
             mean = plan.family.mean_value(plan.encoded.categories, nu).reshape(len(state), -1)
             sums = np.zeros((classes.count, mean.shape[1]))
