@@ -159,6 +159,8 @@ class _Rows:
     known : ndarray of bool, shape (n,)
         Whether the offset itself is something that data can tell.
     clusters : ndarray of intp, shape (levels, n)
+    joined : list of (ndarray of intp, ndarray of intp, ndarray)
+        Units whose residuals covary and their covariances, shapes (m,), (m,) and (B, 1).
     """
 
     offset: Complex
@@ -167,6 +169,7 @@ class _Rows:
     residual: Complex
     known: NDArray[np.bool_]
     clusters: Index
+    joined: list[tuple[Index, Index, Complex]]
 
     def collinear(self, starts: Index) -> bool:
         """Return whether slopes of a level are nearly, not exactly, determined by each other."""
@@ -244,7 +247,27 @@ class _Sample:
             np.concatenate([part.residual for part in parts], axis=1),
             np.concatenate([part.known for part in parts]),
             np.concatenate([part.clusters for part in parts], axis=1),
+            self._joined(moments, units),
         )
+
+    def _joined(self, moments: _Moments, units: Sequence[Index]) -> list[tuple[Index, Index, Complex]]:
+        """Return the units whose residuals covary, by their places among the linear predictors."""
+        counts = [
+            len(rows) * len(response.predictors)
+            for response, rows in zip(self.plan.units, units, strict=True)
+        ]
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        found = []
+        for pair in self.plan.residual_covariances:
+            first, second = (self.plan.responses[k].row for k in (pair.first, pair.second))
+            if pair.index < 0 or first is None or second is None:
+                continue
+            _, i, j = np.intersect1d(
+                first[units[pair.first]], second[units[pair.second]], return_indices=True
+            )
+            value = moments.theta[:, pair.index, None]
+            found.append((starts[pair.first] + i, starts[pair.second] + j, value))
+        return found
 
     def _response(self, moments: _Moments, response: ResponsePlan, rows: Index) -> _Rows:
         clusters = [above[response.cluster[rows]] for above in self._above]
@@ -265,6 +288,7 @@ class _Sample:
             np.concatenate(list(residual), axis=1),
             known.ravel(),
             np.tile(np.array(clusters), count),
+            [],
         )
 
     def derivatives(self, rows: _Rows, starts: Index, rng: np.random.Generator | None = None) -> Array:
@@ -280,7 +304,8 @@ class _Sample:
         """
         if self.plain:
             wide = rows.slope.reshape(len(rows.slope), -1)
-            return np.concatenate([rows.offset, wide, *rows.square], axis=1).imag.T / _STEP
+            shared = [value for _, _, value in rows.joined]
+            return np.concatenate([rows.offset, wide, *rows.square, *shared], axis=1).imag.T / _STEP
         variance = np.sum(rows.slope**2, axis=2) + rows.residual
         spread = 1.0 + variance.real[0]
         found = [(rows.offset / np.sqrt(spread))[:, rows.known], variance / spread]
@@ -294,6 +319,9 @@ class _Sample:
                 own = rows.slope[:, :, starts[level] : starts[level + 1]]
                 covariance += np.einsum("bnw,bnw->bn", own[:, i], own[:, j]) * (clusters[i] == clusters[j])
             found.append(covariance / np.sqrt(spread[i] * spread[j]))
+            for i, j, value in rows.joined:
+                own = np.einsum("bnw,bnw->bn", rows.slope[:, i], rows.slope[:, j]) + value
+                found.append(own / np.sqrt(spread[i] * spread[j]))
         return np.concatenate(found, axis=1).imag.T / _STEP
 
 
