@@ -88,7 +88,10 @@ class FittedSource:
         """
         top = self.lowered.plan.levels[-1]
         if self.lowered.levels[-1].group is not None:
-            return top.weight
+            if top.weight is None or top.group is None:
+                return top.weight
+            # scores are of clusters of the data, of which each class has a copy
+            return np.asarray(top.weight[np.unique(top.group, return_index=True)[1]])
         weight = np.ones(top.clusters)
         for response in self.lowered.plan.responses:
             if response.weight is None:
@@ -230,7 +233,7 @@ class FittedSource:
                     self._forms.space,
                     tuple(form.take(unit) for form in self._forms.predictors[k]),
                     clusters,
-                    self._origin(rows),
+                    rows,
                     self._memberships(clusters),
                     share,
                     unit,
@@ -247,15 +250,16 @@ class FittedSource:
         layout, plan = lowered.responses[response], lowered.plan.responses[response]
         of_response = lowered.graph.responses[response].level
         if of_response == ROW:
-            return np.arange(len(layout.rows)), layout.rows, plan.cluster
-        layouts, plans = (
-            lowered.responses + lowered.memberships,
-            lowered.plan.responses + lowered.plan.memberships,
-        )
-        rows = np.concatenate([own.rows for own in layouts])
-        lowest = np.concatenate([own.cluster for own in plans])
-        rows, first = np.unique(rows, return_index=True)
-        lowest = lowest[first]
+            return np.arange(len(layout.rows)), self._origin(layout.rows), plan.cluster
+        if lowered.levels[0].name == ROW:
+            rows = np.array(lowered.levels[0].labels, dtype=np.intp)
+            lowest = np.arange(len(rows))
+        else:
+            rows = np.concatenate([own.rows for own in (*lowered.responses, *lowered.memberships)])
+            units = (*lowered.plan.responses, *lowered.plan.memberships)
+            rows, first = np.unique(rows, return_index=True)
+            lowest = np.concatenate([own.cluster for own in units])[first]
+            rows = self._origin(rows)
         level = [own.name for own in lowered.levels].index(of_response)
         unit_of = np.full(lowered.plan.levels[level].clusters, -1, dtype=np.intp)
         unit_of[_known(clusters_of(lowered.plan, plan.cluster))[level]] = np.arange(len(plan.cluster))

@@ -62,13 +62,14 @@ def new_rows(
         predictors = [own.apply(table) for own in response.predictors]
         kept = np.flatnonzero(possible & _complete(predictors, latents, n))
         own = np.arange(len(kept), dtype=np.intp)
-        above = [own] * len(layout.levels)
+        above: list[Index | None] = [own] * len(layout.levels)
+        unseen: list[Index | None] = [None] * len(layout.levels)
         owners = [[_take(p, kept) for p in part] for part in (predictors, *memberships)]
         forms = evaluate_forms(
             theta,
             factors,
             [
-                (_take_latent(latent, kept), [None] * latent.level + above[latent.level :])
+                (_take_latent(latent, kept), unseen[: latent.level] + above[latent.level :])
                 for latent in latents
             ],
             [(part, above) for part in owners],
@@ -167,7 +168,7 @@ def _complete(
 ) -> NDArray[np.bool_]:
     """Return the rows that have all covariates of the predictors and of the latent variables in them."""
     complete = np.ones(n, dtype=bool)
-    todo, seen = list(predictors), set()
+    todo, seen = list(predictors), set[int]()
     for predictor in todo:
         complete &= np.isfinite(predictor.design).all(axis=1) & np.isfinite(predictor.offset)
         for loading in predictor.loadings:

@@ -158,7 +158,7 @@ class _Scales:
     def _owner(self, row: ParameterRow) -> float:
         """Return the standard deviation of what a coefficient's regression is of."""
         if row.response in self.latents:
-            return self.latents[row.response]
+            return float(self.latents[row.response])
         return self._response(row.response, self._units(row))
 
     def _units(self, row: ParameterRow) -> Index | slice:

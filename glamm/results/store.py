@@ -249,7 +249,7 @@ def write(result: Result, path: Path) -> None:
     path : Path
     """
     source = stored_source(result)
-    arrays: dict[str, Array] = {"theta": source.theta, "values": result.params.to_numpy()}
+    arrays: dict[str, Any] = {"theta": source.theta, "values": result.params.to_numpy()}
     for cov_type, (matrix, _) in source.matrices.items():
         arrays[f"covariance_{cov_type}"] = matrix
     parts = zip(
@@ -328,7 +328,7 @@ def read(path: Path) -> Contents:
         raise GlammError(f"{str(path)!r} is not a saved fit: {error}") from error
 
 
-def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
+def _contents(document: dict[str, Any], arrays: dict[str, Any]) -> Contents:
     count = range(len(document["levels"]))
     levels = tuple(level_from_json(level) for level in document["levels"])
     described, measures = document["layout"], document["measures"]
