@@ -28,7 +28,7 @@ from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
-from glamm.results.standardized import standardized
+from glamm.results.standardized import Standardized, standardized
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -333,8 +333,11 @@ class FittedSource:
 
     def standardized(self, cov_type: str) -> pd.DataFrame:
         """Return the standardised parameters."""
-        covariance = self._theta_covariance(cov_type)
-        return standardized(self.lowered, self.theta, self._forms_at, covariance)
+        return self._standardized.frame(self._theta_covariance(cov_type))
+
+    @cached_property
+    def _standardized(self) -> Standardized:
+        return standardized(self.lowered, self.theta, self._forms_at)
 
     def observed(self) -> tuple[Array, ...]:
         """Return the encoded response values."""

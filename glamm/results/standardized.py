@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,10 @@ from glamm.results.held import held_parameters
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["standardized", "standardized_frame"]
+__all__ = ["Standardized", "standardized", "standardized_frame"]
 
 STEP = 1e-5
+NOISE = 1e-9
 
 LATENT_RESPONSE: Mapping[str, float] = {
     "logit": np.pi**2 / 3.0,
@@ -32,10 +34,36 @@ LATENT_RESPONSE: Mapping[str, float] = {
 COLUMNS = ("estimate", "std.lv", "se.std.lv", "std.all", "se.std.all")
 
 
-def standardized(
-    lowered: Lowered, theta: Array, forms: Callable[[Array], Forms], covariance: Array
-) -> pd.DataFrame:
-    """Return standardised parameters with standard errors, those the model holds among them.
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardized:
+    """Standardised parameters as functions of theta.
+
+    Attributes
+    ----------
+    names : tuple of m str
+    estimate : ndarray, shape (m,)
+    value : ndarray, shape (m, 2)
+        ``std.lv`` and ``std.all``.
+    jacobian : ndarray, shape (m, 2, P)
+    """
+
+    names: tuple[str, ...]
+    estimate: Array
+    value: Array
+    jacobian: Array
+
+    def frame(self, covariance: Array) -> pd.DataFrame:
+        """Return them with standard errors, given the covariance matrix (P, P) of theta."""
+        columns = [self.estimate]
+        for j in range(2):
+            with np.errstate(invalid="ignore"):
+                error = np.sqrt(np.diagonal(delta_method(covariance, self.jacobian[:, j])))
+            columns += [self.value[:, j], error]
+        return standardized_frame(self.names, np.column_stack(columns))
+
+
+def standardized(lowered: Lowered, theta: Array, forms: Callable[[Array], Forms]) -> Standardized:
+    """Return standardised parameters, those the model holds among them.
 
     Parameters
     ----------
@@ -43,8 +71,6 @@ def standardized(
     theta : ndarray, shape (P,)
     forms : callable
         Returns the forms of the model at a theta.
-    covariance : ndarray, shape (P, P)
-        Of theta.
     """
     held = [(row, value) for row, value in held_parameters(lowered) if _shown(lowered, row)]
     free = [k for k, row in enumerate(lowered.parameters.rows) if _shown(lowered, row)]
@@ -62,12 +88,9 @@ def standardized(
         step = np.zeros(len(theta))
         step[k] = STEP * max(1.0, abs(float(theta[k])))
         jacobian[:, :, k] = (values(theta + step)[1] - values(theta - step)[1]) / (2.0 * step[k])
-    columns = [plain]
-    for j in range(2):
-        with np.errstate(invalid="ignore"):
-            error = np.sqrt(np.diagonal(delta_method(covariance, jacobian[:, j])))
-        columns += [found[:, j], error]
-    return standardized_frame([row.name for row in rows], np.column_stack(columns))
+    # differences of what does not depend on a parameter are rounding errors
+    small = np.abs(jacobian) < NOISE * np.maximum(1.0, np.abs(found))[:, :, None]
+    return Standardized(tuple(row.name for row in rows), plain, found, np.where(small, 0.0, jacobian))
 
 
 def standardized_frame(names: Sequence[str], values: Array) -> pd.DataFrame:
