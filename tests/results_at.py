@@ -10,7 +10,7 @@ from glamm.inference import Objective, Optimum, Status
 from glamm.results.fitted import fitted_result
 
 
-def result_at(text, data, family=None, values=None, points=25, std_lv=False):
+def result_at(text, data, family=None, values=None, points=25, weights=None):
     """Return the result of a model as if a fit had ended at some parameters.
 
     Parameters
@@ -18,7 +18,7 @@ def result_at(text, data, family=None, values=None, points=25, std_lv=False):
     values : mapping of parameter name to value
         As the result reports them; those that are left out have their starting values.
     """
-    lowered = glamm.Model(text, data, family, std_lv=std_lv).lowered
+    lowered = glamm.Model(text, data, family, weights).lowered
     table, plan = lowered.parameters, lowered.plan
     natural = pd.Series(table.natural(plan.start), index=table.names)
     unknown = set(values or {}) - set(table.names)

@@ -29,6 +29,7 @@ from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
 from glamm.results.standardized import Standardized, standardized
+from glamm.results.weights import unit_weights
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -374,17 +375,9 @@ def _units(plan: Plan, data_rows: Sequence[Index]) -> float:
     data_rows : sequence of ndarray of intp
         Row of the data of each unit of each response.
     """
-    above: Array | None = None
-    for level in reversed(plan.levels):
-        own = level.weight
-        inherited = None if above is None or level.parent is None else above[level.parent]
-        parts = [part for part in (own, inherited) if part is not None]
-        above = np.prod(parts, axis=0) if parts else None
     total = 0.0
     for response, rows in zip(plan.responses, data_rows, strict=True):
-        weight = np.ones(len(response.cluster)) if response.weight is None else response.weight
-        if above is not None:
-            weight = weight * above[response.cluster]
+        weight = unit_weights(plan, response)
         # each row of the data has a copy for every class
         _, first = np.unique(rows, return_index=True)
         total += float(weight[first].sum())

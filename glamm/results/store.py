@@ -127,6 +127,8 @@ class StoredSource:
     def standardized(self, cov_type: str) -> pd.DataFrame:
         """Return the saved standardised parameters."""
         self.covariance(cov_type)
+        if cov_type not in self.standard:
+            raise GlammError("standardised parameters are not defined in models with classes")
         return self.standard[cov_type].copy()
 
     @property
@@ -234,7 +236,7 @@ def stored_source(result: Result) -> StoredSource:
         source.latent_scores(),
         source.levels,
         measures if isinstance(measures, FitMeasures) else str(measures),
-        {cov_type: source.standardized(cov_type) for cov_type in matrices},
+        {} if result.facts.classes else {cov_type: source.standardized(cov_type) for cov_type in matrices},
         without_rows(source.layout),
         "",
     )

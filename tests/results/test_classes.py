@@ -8,6 +8,7 @@ from scipy.special import expit
 from scipy.stats import multivariate_normal, norm
 
 import glamm
+from glamm.errors import GlammError
 
 RNG = np.random.default_rng(8)
 N = 10
@@ -252,6 +253,8 @@ def test_saved_fits_come_back(request, name, tmp_path):
         assert own.keys() == other.keys()
         for level in own:
             pd.testing.assert_frame_equal(own[level], other[level])
-    pd.testing.assert_frame_equal(fit.standardized(), back.standardized())
+    for one in (fit, back):
+        with pytest.raises(GlammError, match="not defined in models with classes"):
+            one.standardized()
     for kind in ("response", "marginal", "linear"):
         np.testing.assert_array_equal(back.predict(data, kind), fit.predict(data, kind))

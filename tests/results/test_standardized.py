@@ -74,6 +74,18 @@ def test_standardised_covariances_are_correlations():
     np.testing.assert_allclose(found.standardized().loc["f ~~ g", ["std.lv", "std.all"]], expected)
 
 
+@pytest.mark.parametrize("level", ["row", "id"])
+def test_weights_count_copies(level):
+    times = np.arange(N) % 3 + 1
+    text = TEXT if level == "row" else TEXT.replace("f =~", "f | id =~").replace("g =~", "g | id =~")
+    data = DATA.assign(id=np.arange(N), n=times)
+    copies = data.loc[data.index.repeat(times)].reset_index(drop=True)
+    one = result_at(text, data, values=AT, points=1, weights={level: "n"})
+    two = result_at(text, copies.assign(id=copies.index), values=one.params.to_dict(), points=1)
+    assert one.nobs == two.nobs
+    pd.testing.assert_frame_equal(one.standardized(), two.standardized())
+
+
 @pytest.mark.parametrize(
     ("family", "residual"),
     [
