@@ -65,7 +65,12 @@ class FittedSource:
         """How everything in the model is made of data."""
         lowered = self.lowered
         return ModelLayout(
-            lowered.responses, lowered.latents, lowered.memberships, lowered.classes, lowered.levels
+            lowered.responses,
+            lowered.latents,
+            lowered.memberships,
+            lowered.classes,
+            lowered.levels,
+            lowered.graph.missing,
         )
 
     @property

@@ -303,3 +303,26 @@ def test_marginal_means_of_products(product):
     found = product.predict(kind="marginal")["y"]
     np.testing.assert_allclose(found, prior @ expit(nu), atol=1e-4)
     np.testing.assert_allclose(product.predict(kind="link", random=False)["y"], prior @ nu, atol=1e-6)
+
+
+# ------------------------------------------------ a covariate with missing values
+
+
+def test_new_rows_use_a_covariate_where_it_is_observed():
+    data = numbers("x", "w").join(binary("y"))
+    data.loc[[2, 7], "x"] = np.nan
+    at = {"y ~ 1": 0.3, "y ~ mi(x)": 0.8, "x ~ 1": -0.2, "x ~ w": 0.5, "sigma(x)": 0.9}
+    found = result_at("y ~ mi(x); x ~ w; family(y) = binomial", data, None, at)
+    mean = at["x ~ 1"] + at["x ~ w"] * data["w"]
+    nu = at["y ~ 1"] + at["y ~ mi(x)"] * data["x"].fillna(mean)
+    for new in (data, data.drop(columns="y")):
+        np.testing.assert_allclose(found.predict(new, "link")["y"], nu, rtol=1e-10)
+    observed = data["x"].notna()
+    np.testing.assert_allclose(found.predict(kind="link")["y"][observed], nu[observed], rtol=1e-10)
+    points, weight = grid(1, step=0.02)
+    for label in (2, 7):
+        x = mean[label] + at["sigma(x)"] * points[:, 0]
+        expected = weight @ expit(at["y ~ 1"] + at["y ~ mi(x)"] * x)
+        assert found.predict(data, "marginal")["y"][label] == pytest.approx(expected, abs=1e-9)
+    unknown = found.predict(data[["w"]], "link")["y"]
+    np.testing.assert_allclose(unknown, at["y ~ 1"] + at["y ~ mi(x)"] * mean, rtol=1e-10)

@@ -142,9 +142,9 @@ def test_a_saturated_model_fits_perfectly():
     ("text", "family", "why"),
     [
         ("f =~ y1 + y2; b ~ f; family(b) = binomial", None, "not all responses are Gaussian"),
-        ("f =~ y1 + y2; y1 ~ (1 | g)", None, "more than one level"),
+        ("f =~ y1 + y2 + y3; y1 ~ (1 | g)", None, "more than one level"),
         ("f =~ y1 + y2; g1 =~ z1 + z2; y3 ~ f:g1", None, "latent variables interact"),
-        ("f =~ y1 + y2; y3 ~ y1 + f", None, "'y1' is a response and a covariate"),
+        ("f =~ y1 + y2 + z1 + z2; y3 ~ y1 + f", None, "'y1' is a response and a covariate"),
         ("y1 ~ c; c ~ classes(2)", None, "the model has classes"),
     ],
 )
