@@ -28,7 +28,8 @@ from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
-from glamm.results.standardized import standardized
+from glamm.results.standardized import Standardized, standardized
+from glamm.results.weights import unit_weights
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -64,7 +65,12 @@ class FittedSource:
         """How everything in the model is made of data."""
         lowered = self.lowered
         return ModelLayout(
-            lowered.responses, lowered.latents, lowered.memberships, lowered.classes, lowered.levels
+            lowered.responses,
+            lowered.latents,
+            lowered.memberships,
+            lowered.classes,
+            lowered.levels,
+            lowered.graph.missing,
         )
 
     @property
@@ -88,7 +94,10 @@ class FittedSource:
         """
         top = self.lowered.plan.levels[-1]
         if self.lowered.levels[-1].group is not None:
-            return top.weight
+            if top.weight is None or top.group is None:
+                return top.weight
+            # scores are of clusters of the data, of which each class has a copy
+            return np.asarray(top.weight[np.unique(top.group, return_index=True)[1]])
         weight = np.ones(top.clusters)
         for response in self.lowered.plan.responses:
             if response.weight is None:
@@ -230,7 +239,7 @@ class FittedSource:
                     self._forms.space,
                     tuple(form.take(unit) for form in self._forms.predictors[k]),
                     clusters,
-                    self._origin(rows),
+                    rows,
                     self._memberships(clusters),
                     share,
                     unit,
@@ -247,15 +256,16 @@ class FittedSource:
         layout, plan = lowered.responses[response], lowered.plan.responses[response]
         of_response = lowered.graph.responses[response].level
         if of_response == ROW:
-            return np.arange(len(layout.rows)), layout.rows, plan.cluster
-        layouts, plans = (
-            lowered.responses + lowered.memberships,
-            lowered.plan.responses + lowered.plan.memberships,
-        )
-        rows = np.concatenate([own.rows for own in layouts])
-        lowest = np.concatenate([own.cluster for own in plans])
-        rows, first = np.unique(rows, return_index=True)
-        lowest = lowest[first]
+            return np.arange(len(layout.rows)), self._origin(layout.rows), plan.cluster
+        if lowered.levels[0].name == ROW:
+            rows = np.array(lowered.levels[0].labels, dtype=np.intp)
+            lowest = np.arange(len(rows))
+        else:
+            rows = np.concatenate([own.rows for own in (*lowered.responses, *lowered.memberships)])
+            units = (*lowered.plan.responses, *lowered.plan.memberships)
+            rows, first = np.unique(rows, return_index=True)
+            lowest = np.concatenate([own.cluster for own in units])[first]
+            rows = self._origin(rows)
         level = [own.name for own in lowered.levels].index(of_response)
         unit_of = np.full(lowered.plan.levels[level].clusters, -1, dtype=np.intp)
         unit_of[_known(clusters_of(lowered.plan, plan.cluster))[level]] = np.arange(len(plan.cluster))
@@ -329,8 +339,11 @@ class FittedSource:
 
     def standardized(self, cov_type: str) -> pd.DataFrame:
         """Return the standardised parameters."""
-        covariance = self._theta_covariance(cov_type)
-        return standardized(self.lowered, self.theta, self._forms_at, covariance)
+        return self._standardized.frame(self._theta_covariance(cov_type))
+
+    @cached_property
+    def _standardized(self) -> Standardized:
+        return standardized(self.lowered, self.theta, self._forms_at)
 
     def observed(self) -> tuple[Array, ...]:
         """Return the encoded response values."""
@@ -367,17 +380,9 @@ def _units(plan: Plan, data_rows: Sequence[Index]) -> float:
     data_rows : sequence of ndarray of intp
         Row of the data of each unit of each response.
     """
-    above: Array | None = None
-    for level in reversed(plan.levels):
-        own = level.weight
-        inherited = None if above is None or level.parent is None else above[level.parent]
-        parts = [part for part in (own, inherited) if part is not None]
-        above = np.prod(parts, axis=0) if parts else None
     total = 0.0
     for response, rows in zip(plan.responses, data_rows, strict=True):
-        weight = np.ones(len(response.cluster)) if response.weight is None else response.weight
-        if above is not None:
-            weight = weight * above[response.cluster]
+        weight = unit_weights(plan, response)
         # each row of the data has a copy for every class
         _, first = np.unique(rows, return_index=True)
         total += float(weight[first].sum())

@@ -135,8 +135,10 @@ def evaluate_forms(
         for plans, clusters in owners
     ]
     pairs: set[tuple[int, int]] = set()
-    for part in (*named, *(p for own in predictors for p in own)):
-        pairs |= part.pairs
+    for latent in named:
+        pairs |= latent.pairs
+    for predictor in (p for own in predictors for p in own):
+        pairs |= predictor.pairs
     space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
     forms: list[Form] = []
     for latent in named:

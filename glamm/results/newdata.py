@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from glamm.compile import LatentLayout, LatentPlan, LevelLayout, LoadingPlan, PredictorPlan
 from glamm.compile.classes import ClassStates, extend
 from glamm.data import Table
-from glamm.graph import Level, ModelGraph
+from glamm.data.expressions import evaluate, read
+from glamm.graph import Level, MissingCovariate, ModelGraph
 from glamm.results.forms import evaluate_forms
 from glamm.results.rows import MembershipRows, ModelLayout, ResponseRows
 
@@ -52,7 +53,8 @@ def new_rows(
     table, codes, origin = _extended(base, layout.classes, layout.levels)
     n = table.n_rows
     clusters = [_clusters(level, table, codes) for level in layout.levels]
-    latents = [_latent(latent, table) for latent in layout.latents]
+    values = {missing.name: _observed(layout, missing, table) for missing in layout.missing}
+    latents = [_latent(latent, table, values.get(latent.name)) for latent in layout.latents]
     memberships = [[own.apply(table) for own in m.predictors] for m in layout.memberships]
     possible = np.all([cluster != IMPOSSIBLE for cluster in clusters], axis=0)
     for predictors in memberships:
@@ -62,13 +64,14 @@ def new_rows(
         predictors = [own.apply(table) for own in response.predictors]
         kept = np.flatnonzero(possible & _complete(predictors, latents, n))
         own = np.arange(len(kept), dtype=np.intp)
-        above = [own] * len(layout.levels)
+        above: list[Index | None] = [own] * len(layout.levels)
+        unseen: list[Index | None] = [None] * len(layout.levels)
         owners = [[_take(p, kept) for p in part] for part in (predictors, *memberships)]
         forms = evaluate_forms(
             theta,
             factors,
             [
-                (_take_latent(latent, kept), [None] * latent.level + above[latent.level :])
+                (_take_latent(latent, kept), unseen[: latent.level] + above[latent.level :])
                 for latent in latents
             ],
             [(part, above) for part in owners],
@@ -157,9 +160,42 @@ def _clusters(level: LevelLayout, table: Table, codes: Mapping[str, Index]) -> I
     return np.asarray(np.array(matched, dtype=np.intp)[inverse.ravel()])
 
 
-def _latent(layout: LatentLayout, table: Table) -> LatentPlan:
+def _observed(layout: ModelLayout, missing: MissingCovariate, table: Table) -> Array | None:
+    """Return a covariate with missing values, NaN where it is missing; None without its column."""
+    response = next(own for own in layout.responses if own.name == missing.response)
+    (text,) = response.form.factors
+    if read(text, table).unknown:
+        return None
+    values = np.full(table.n_rows, np.nan)
+    known = np.flatnonzero(table.complete([text]))
+    values[known] = evaluate(text, table, known).values
+    return values
+
+
+def _latent(layout: LatentLayout, table: Table, values: Array | None) -> LatentPlan:
+    """Return a latent variable of new data, which is no variable where it has a value."""
+    predictor = layout.predictor.apply(table)
     scale = None if layout.scale is None else layout.scale.apply(table)
-    return LatentPlan(layout.level, layout.predictor.apply(table), scale, layout.coordinate)
+    if values is not None and scale is not None:
+        known = np.isfinite(values)
+        predictor = _held(predictor, known, values)
+        # a disturbance of standard deviation exp(-inf) = 0
+        scale = _held(scale, known, np.full(len(values), -np.inf))
+    return LatentPlan(layout.level, predictor, scale, layout.coordinate)
+
+
+def _held(predictor: PredictorPlan, rows: NDArray[np.bool_], values: Array) -> PredictorPlan:
+    """Return a predictor that has given values at some rows."""
+    known = rows[:, None]
+    return replace(
+        predictor,
+        design=np.where(known, 0.0, predictor.design),
+        offset=np.where(rows, values, predictor.offset),
+        loadings=tuple(
+            LoadingPlan(p.level, np.where(known, 0.0, p.design), p.latent) for p in predictor.loadings
+        ),
+        terms=tuple(replace(term, design=np.where(known, 0.0, term.design)) for term in predictor.terms),
+    )
 
 
 def _complete(
@@ -167,9 +203,9 @@ def _complete(
 ) -> NDArray[np.bool_]:
     """Return the rows that have all covariates of the predictors and of the latent variables in them."""
     complete = np.ones(n, dtype=bool)
-    todo, seen = list(predictors), set()
+    todo, seen = list(predictors), set[int]()
     for predictor in todo:
-        complete &= np.isfinite(predictor.design).all(axis=1) & np.isfinite(predictor.offset)
+        complete &= np.isfinite(predictor.design).all(axis=1) & ~np.isnan(predictor.offset)
         for loading in predictor.loadings:
             complete &= np.isfinite(loading.design).all(axis=1)
         for term in predictor.terms:

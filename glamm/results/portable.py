@@ -29,7 +29,15 @@ from glamm.compile.coefficients import Columns
 from glamm.data.design import ColumnSpec, DesignSpec, OffsetSpec
 from glamm.data.expressions import FUNCTIONS
 from glamm.errors import GlammError
-from glamm.graph import AuxiliaryModel, ClassVariable, FamilySpec, GroupFactor, ResponseForm, family_spec
+from glamm.graph import (
+    AuxiliaryModel,
+    ClassVariable,
+    FamilySpec,
+    GroupFactor,
+    MissingCovariate,
+    ResponseForm,
+    family_spec,
+)
 from glamm.results.rows import ModelLayout
 
 Index = NDArray[np.intp]
@@ -320,6 +328,7 @@ def layout_to_json(layout: ModelLayout, families: Sequence[str]) -> dict[str, An
             _membership_to_json(membership, states)
             for membership, states in zip(layout.memberships, layout.classes, strict=True)
         ],
+        "missing": [[missing.name, missing.response] for missing in layout.missing],
     }
 
 
@@ -341,6 +350,7 @@ def layout_from_json(described: dict[str, Any], levels: tuple[LevelLayout, ...])
         tuple(membership for membership, _ in memberships),
         tuple(states for _, states in memberships),
         levels,
+        tuple(MissingCovariate(name, response) for name, response in described["missing"]),
     )
 
 
@@ -353,6 +363,7 @@ def without_rows(layout: ModelLayout) -> ModelLayout:
         tuple(dataclasses.replace(membership, rows=none) for membership in layout.memberships),
         tuple(dataclasses.replace(states, codes=none) for states in layout.classes),
         layout.levels,
+        layout.missing,
     )
 
 

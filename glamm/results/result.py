@@ -336,7 +336,7 @@ class Result:
         the sample's covariates. The standard deviation of a categorical response is that of the latent
         response behind it, whose residual variance is pi^2 / 3 (logit), 1 (probit) or pi^2 / 6 (cloglog,
         loglog). Where a response has none, and for products, they are NaN. The standard errors
-        (``se.std.lv``, ``se.std.all``) are the delta method's.
+        (``se.std.lv``, ``se.std.all``) are the delta method's. Models with classes have none.
         """
         return self._source.standardized(self.cov_type)
 
@@ -355,14 +355,22 @@ class Result:
             ``"conditional"``, the mean at the empirical Bayes means; ``"marginal"``, the mean integrated
             over the random effects.
         random : {True, "zero", False}
-            For the first three kinds: random effects at their empirical Bayes means (0 for clusters the
-            fit has not seen), at 0, or integrated over.
+            For the first three kinds: random effects at their empirical Bayes means (prior means for
+            clusters the fit has not seen), at 0, or integrated over.
 
         Returns
         -------
         Series or DataFrame
             Aligned with the rows of the data, NaN where a covariate is missing. A frame has one column
             a category, or one a response; both where there are both.
+
+        Notes
+        -----
+        The disturbances of latent variables are random effects in this, so that a latent variable has its
+        structural part with the covariates of `newdata`. Rows of new data are new clusters of the level of
+        the rows. Classes are averaged over: with the posterior probabilities of known clusters in
+        conditional predictions, with the probabilities of the membership model elsewhere. A response that
+        a cluster has once has its prediction in every row of the cluster.
         """
         return predictions(self._source, self.facts, resolve_kind(kind, random), newdata)
 
@@ -377,7 +385,9 @@ class Result:
         return residuals(self._source, self.predict())
 
     def simulate(self, n: int | None = None, seed: int | np.random.Generator | None = None) -> pd.DataFrame:
-        """Return responses drawn from the fitted model, with new random effects.
+        """Return responses drawn from the fitted model, with new random effects and latent variables.
+
+        Classes are new, too, but for those that are observed.
 
         Parameters
         ----------

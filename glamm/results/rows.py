@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from glamm.compile import LatentLayout, LevelLayout, ResponseLayout
 from glamm.compile.classes import ClassStates
+from glamm.graph import MissingCovariate
 from glamm.inference.forms import Coordinates
 from glamm.protocols import Family
 from glamm.results.forms import RowForm
@@ -32,6 +33,8 @@ class ModelLayout:
     classes : tuple of ClassStates
     levels : tuple of LevelLayout
         Lowest first.
+    missing : tuple of MissingCovariate
+        Latent variables that are the values of a response where that is observed.
     """
 
     responses: tuple[ResponseLayout, ...]
@@ -39,6 +42,7 @@ class ModelLayout:
     memberships: tuple[ResponseLayout, ...]
     classes: tuple[ClassStates, ...]
     levels: tuple[LevelLayout, ...]
+    missing: tuple[MissingCovariate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from glamm.compile import Lowered, ParameterRow, PredictorLayout, PredictorPlan
+from glamm.errors import GlammError
 from glamm.protocols import Family
 from glamm.results.covariance import delta_method
 from glamm.results.forms import Forms, RowForm
 from glamm.results.held import held_parameters
+from glamm.results.weights import cluster_weights, unit_weights
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["standardized", "standardized_frame"]
+__all__ = ["Standardized", "standardized", "standardized_frame"]
 
 STEP = 1e-5
+NOISE = 1e-9
 
 LATENT_RESPONSE: Mapping[str, float] = {
     "logit": np.pi**2 / 3.0,
@@ -32,10 +36,36 @@ LATENT_RESPONSE: Mapping[str, float] = {
 COLUMNS = ("estimate", "std.lv", "se.std.lv", "std.all", "se.std.all")
 
 
-def standardized(
-    lowered: Lowered, theta: Array, forms: Callable[[Array], Forms], covariance: Array
-) -> pd.DataFrame:
-    """Return standardised parameters with standard errors, those the model holds among them.
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardized:
+    """Standardised parameters as functions of theta.
+
+    Attributes
+    ----------
+    names : tuple of m str
+    estimate : ndarray, shape (m,)
+    value : ndarray, shape (m, 2)
+        ``std.lv`` and ``std.all``.
+    jacobian : ndarray, shape (m, 2, P)
+    """
+
+    names: tuple[str, ...]
+    estimate: Array
+    value: Array
+    jacobian: Array
+
+    def frame(self, covariance: Array) -> pd.DataFrame:
+        """Return them with standard errors, given the covariance matrix (P, P) of theta."""
+        columns = [self.estimate]
+        for j in range(2):
+            with np.errstate(invalid="ignore"):
+                error = np.sqrt(np.diagonal(delta_method(covariance, self.jacobian[:, j])))
+            columns += [self.value[:, j], error]
+        return standardized_frame(self.names, np.column_stack(columns))
+
+
+def standardized(lowered: Lowered, theta: Array, forms: Callable[[Array], Forms]) -> Standardized:
+    """Return standardised parameters, those the model holds among them.
 
     Parameters
     ----------
@@ -43,9 +73,14 @@ def standardized(
     theta : ndarray, shape (P,)
     forms : callable
         Returns the forms of the model at a theta.
-    covariance : ndarray, shape (P, P)
-        Of theta.
+
+    Raises
+    ------
+    GlammError
+        The model has classes.
     """
+    if lowered.classes:
+        raise GlammError("standardised parameters are not defined in models with classes")
     held = [(row, value) for row, value in held_parameters(lowered) if _shown(lowered, row)]
     free = [k for k, row in enumerate(lowered.parameters.rows) if _shown(lowered, row)]
     rows = [row for row, _ in held] + [lowered.parameters.rows[k] for k in free]
@@ -62,12 +97,9 @@ def standardized(
         step = np.zeros(len(theta))
         step[k] = STEP * max(1.0, abs(float(theta[k])))
         jacobian[:, :, k] = (values(theta + step)[1] - values(theta - step)[1]) / (2.0 * step[k])
-    columns = [plain]
-    for j in range(2):
-        with np.errstate(invalid="ignore"):
-            error = np.sqrt(np.diagonal(delta_method(covariance, jacobian[:, j])))
-        columns += [found[:, j], error]
-    return standardized_frame([row.name for row in rows], np.column_stack(columns))
+    # differences of what does not depend on a parameter are rounding errors
+    small = np.abs(jacobian) < NOISE * np.maximum(1.0, np.abs(found))[:, :, None]
+    return Standardized(tuple(row.name for row in rows), plain, found, np.where(small, 0.0, jacobian))
 
 
 def standardized_frame(names: Sequence[str], values: Array) -> pd.DataFrame:
@@ -96,15 +128,22 @@ def _shown(lowered: Lowered, row: ParameterRow) -> bool:
     return False
 
 
-def _variance(form: RowForm, rows: Index | slice, width: int) -> float:
+def _spread(values: Array, weight: Array) -> float:
+    """Return the variance of values (n,), weight by weight."""
+    mean = np.average(values, weights=weight)
+    return float(np.average((values - mean) ** 2, weights=weight))
+
+
+def _variance(form: RowForm, rows: Index | slice, width: int, weight: Array) -> float:
     """Return the variance of a form over rows and coordinates; NaN where coordinates are multiplied."""
-    total = float(np.var(form.offset[rows]))
+    weight = weight[rows]
+    total = _spread(form.offset[rows], weight)
     if form.slope is None:
         return total
     slope = form.slope[rows]
     if np.any(slope[:, width:]):
         return np.nan
-    return total + float(np.mean(np.einsum("nq,nq->n", slope, slope)))
+    return total + float(np.average(np.einsum("nq,nq->n", slope, slope), weights=weight))
 
 
 class _Scales:
@@ -119,11 +158,16 @@ class _Scales:
 
     def __init__(self, lowered: Lowered, theta: Array, forms: Forms) -> None:
         self.lowered, self.theta, self.forms = lowered, theta, forms
-        width = forms.space.width
+        width, weights = forms.space.width, cluster_weights(lowered.plan)
         self.latents = {
-            layout.name: np.sqrt(_variance(form, slice(None), width))
+            layout.name: np.sqrt(_variance(form, slice(None), width, weights[layout.level]))
             for layout, form in zip(lowered.latents, forms.latents, strict=True)
         }
+        self.weights = {
+            layout.name: unit_weights(lowered.plan, plan)
+            for layout, plan in zip(lowered.responses, lowered.plan.responses, strict=True)
+        }
+        self.weights |= {layout.name: weights[layout.level] for layout in lowered.latents}
         self.responses = {layout.name: k for k, layout in enumerate(lowered.responses)}
 
     def of(self, row: ParameterRow) -> tuple[float, float]:
@@ -158,7 +202,7 @@ class _Scales:
     def _owner(self, row: ParameterRow) -> float:
         """Return the standard deviation of what a coefficient's regression is of."""
         if row.response in self.latents:
-            return self.latents[row.response]
+            return float(self.latents[row.response])
         return self._response(row.response, self._units(row))
 
     def _units(self, row: ParameterRow) -> Index | slice:
@@ -180,8 +224,9 @@ class _Scales:
         """Return the standard deviation of a response, or of the latent response behind it."""
         k = self.responses[name]
         layout, forms = self.lowered.responses[k], self.forms.predictors[k]
-        residual = _residual(layout.family, layout.predictors, forms, units)
-        return float(np.sqrt(_variance(forms[0], units, self.forms.space.width) + residual))
+        weight = self.weights[name]
+        residual = _residual(layout.family, layout.predictors, forms, units, weight)
+        return float(np.sqrt(_variance(forms[0], units, self.forms.space.width, weight) + residual))
 
     def _column(self, row: ParameterRow) -> float:
         """Return the standard deviation of a column of a regression's design."""
@@ -192,7 +237,8 @@ class _Scales:
             place = places[layout.columns.index(row.terms[0])]
             # columns with one label are one column of the plan's design
             if place >= 0 and np.count_nonzero(places == place) == 1:
-                return float(np.std(plan.design[:, plan.coefficient == place]))
+                column = plan.design[:, plan.coefficient == place][:, 0]
+                return float(np.sqrt(_spread(column, self.weights[row.response])))
         return float("nan")
 
     def _predictors(self, owner: str) -> list[tuple[PredictorLayout, PredictorPlan]]:
@@ -205,13 +251,18 @@ class _Scales:
 
 
 def _residual(
-    family: Family, layouts: tuple[PredictorLayout, ...], forms: tuple[RowForm, ...], units: Index | slice
+    family: Family,
+    layouts: tuple[PredictorLayout, ...],
+    forms: tuple[RowForm, ...],
+    units: Index | slice,
+    weight: Array,
 ) -> float:
     """Return the variance of a response, or of the latent response behind it, given its predictor."""
     by_name = {layout.name: form.offset[units] for layout, form in zip(layouts, forms, strict=True)}
+    weight = weight[units]
     if family.name == "gaussian" and family.link.name == "identity":
-        return float(np.mean(np.exp(2.0 * by_name["sigma"])))
+        return float(np.average(np.exp(2.0 * by_name["sigma"]), weights=weight))
     if family.name not in ("binomial", "ordinal"):
         return float("nan")
-    scale = np.mean(np.exp(2.0 * by_name["scale"])) if "scale" in by_name else 1.0
+    scale = np.average(np.exp(2.0 * by_name["scale"]), weights=weight) if "scale" in by_name else 1.0
     return float(scale * LATENT_RESPONSE.get(family.link.name, np.nan))

@@ -127,6 +127,8 @@ class StoredSource:
     def standardized(self, cov_type: str) -> pd.DataFrame:
         """Return the saved standardised parameters."""
         self.covariance(cov_type)
+        if cov_type not in self.standard:
+            raise GlammError("standardised parameters are not defined in models with classes")
         return self.standard[cov_type].copy()
 
     @property
@@ -234,7 +236,7 @@ def stored_source(result: Result) -> StoredSource:
         source.latent_scores(),
         source.levels,
         measures if isinstance(measures, FitMeasures) else str(measures),
-        {cov_type: source.standardized(cov_type) for cov_type in matrices},
+        {} if result.facts.classes else {cov_type: source.standardized(cov_type) for cov_type in matrices},
         without_rows(source.layout),
         "",
     )
@@ -249,7 +251,7 @@ def write(result: Result, path: Path) -> None:
     path : Path
     """
     source = stored_source(result)
-    arrays: dict[str, Array] = {"theta": source.theta, "values": result.params.to_numpy()}
+    arrays: dict[str, Any] = {"theta": source.theta, "values": result.params.to_numpy()}
     for cov_type, (matrix, _) in source.matrices.items():
         arrays[f"covariance_{cov_type}"] = matrix
     parts = zip(
@@ -328,7 +330,7 @@ def read(path: Path) -> Contents:
         raise GlammError(f"{str(path)!r} is not a saved fit: {error}") from error
 
 
-def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
+def _contents(document: dict[str, Any], arrays: dict[str, Any]) -> Contents:
     count = range(len(document["levels"]))
     levels = tuple(level_from_json(level) for level in document["levels"])
     described, measures = document["layout"], document["measures"]
