@@ -163,6 +163,7 @@ class Adjoint:
 
 
 def _one_row(design: Array) -> bool:
+    """Return whether all rows are equal; equal infinities are."""
     return len(design) > 0 and bool((design == design[0]).all())
 
 
@@ -331,7 +332,7 @@ class PredictorForm:
         self.terms = [_Term(term, clusters, latents) for term in plan.terms]
         self.latent = plan.is_random
         self.same_design = plan.design.shape[1] == 0 or _one_row(plan.design)
-        self.same = self.same_design and not (np.ndim(plan.offset) and np.ptp(plan.offset) > 0.0)
+        self.same = self.same_design and (np.ndim(plan.offset) == 0 or _one_row(np.asarray(plan.offset)))
 
     @property
     def reach(self) -> set[int]:
