@@ -36,7 +36,9 @@ def unidentified(graph: ModelGraph, plan: Plan, parameters: ParameterTable) -> l
         return []
     flat = flat_directions(plan)
     latents = {latent.name: latent for latent in graph.latents}
-    return [_problem([parameters.rows[k] for k in moved], latents) for moved in _moved(flat, parameters, latents)]
+    return [
+        _problem([parameters.rows[k] for k in moved], latents) for moved in _moved(flat, parameters, latents)
+    ]
 
 
 def _moved(flat: Flat, table: ParameterTable, latents: Mapping[str, LatentVariable]) -> list[list[int]]:
@@ -106,7 +108,9 @@ def _cause(
     if scale is not None:
         return _unscaled(latents[_owner(scale)])
     if location is not None and involved:
-        return _unlocated(next((latent for latent in involved if latent.name == location.response), involved[0]))
+        return _unlocated(
+            next((latent for latent in involved if latent.name == location.response), involved[0])
+        )
     return "", "hold one of them at a number, or leave it out", span
 
 

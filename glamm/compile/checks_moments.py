@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,7 +172,7 @@ class _Rows:
     def collinear(self, starts: Index) -> bool:
         """Return whether slopes of a level are nearly, not exactly, determined by each other."""
         slope = self.slope.real[0]
-        for first, last in zip(starts[:-1], starts[1:], strict=True):
+        for first, last in pairwise(starts.tolist()):
             own = slope[:, first:last]
             length = np.linalg.norm(own, axis=0)
             values = np.linalg.svd(own[:, length > 0.0] / length[length > 0.0], compute_uv=False)
@@ -298,9 +299,13 @@ class _Sample:
 
 
 def _whitened(plan: Plan) -> Array:
-    """Return directions (P, P) that move linear predictors, and loadings, by about 1 each."""
+    """Return directions (P, p) that move linear predictors, and loadings, by about 1 each.
+
+    They move the parameters of linear predictors and of latent covariance matrices, p of them.
+    """
     directions = np.eye(plan.n_parameters)
     seen = np.zeros(plan.n_parameters, dtype=bool)
+    used = np.zeros(plan.n_parameters, dtype=bool)
     models = [model for unit in plan.units for model in unit.predictors]
     for latent in plan.latents:
         models += [latent.predictor] if latent.scale is None else [latent.predictor, latent.scale]
@@ -310,7 +315,11 @@ def _whitened(plan: Plan) -> Array:
         for model in models
         for term in model.terms
     ]
+    for level in plan.levels:
+        for index in (level.factor, *(block.index for block in level.blocks)):
+            used[index[index >= 0]] = True
     for design, coefficient in designs:
+        used[coefficient] = True
         if not coefficient.size or seen[coefficient].any() or len(np.unique(coefficient)) < len(coefficient):
             continue
         seen[coefficient] = True
@@ -318,7 +327,7 @@ def _whitened(plan: Plan) -> Array:
         length = np.linalg.norm(triangle, axis=0)
         if len(triangle) == len(coefficient) and (np.abs(np.diagonal(triangle)) > 1e-12 * length).all():
             directions[np.ix_(coefficient, coefficient)] = np.linalg.inv(triangle)
-    return directions
+    return directions[:, used]
 
 
 def _constraint_rows(plan: ConstraintPlan | None, theta: Array) -> Array:
@@ -332,14 +341,13 @@ def _constraint_rows(plan: ConstraintPlan | None, theta: Array) -> Array:
     return rows
 
 
-def _point(plan: Plan, directions: Array, rng: np.random.Generator) -> Array:
-    """Return a random theta at which the latent covariance matrices exist."""
-    size = 0.5
-    while True:
-        theta = plan.start + directions @ rng.uniform(-size, size, plan.n_parameters)
+def _point(plan: Plan, directions: Array, rng: np.random.Generator) -> Array | None:
+    """Return a random theta at which the latent covariance matrices exist, None if none is found."""
+    for size in 0.5 ** np.arange(1, 30):
+        theta: Array = plan.start + directions @ rng.uniform(-size, size, directions.shape[1])
         if all(np.isfinite(fill_factor(level, theta)).all() for level in plan.levels):
             return theta
-        size *= 0.5
+    return None
 
 
 def _still(derivatives: Array, directions: Array, *, relative: bool) -> Array:
@@ -363,8 +371,11 @@ def flat_directions(plan: Plan) -> Flat:
     rng = np.random.default_rng(0)
     sample = _Sample(plan)
     whitened = _whitened(plan)
-    theta = _point(plan, whitened, rng)
     scale = np.linalg.norm(whitened, axis=1)
+    nothing = np.zeros((plan.n_parameters, 0))
+    theta = _point(plan, whitened, rng)
+    if theta is None:
+        return Flat(plan.start, scale, nothing)
     along = _constraint_rows(plan.constraints, theta) @ whitened
     length = np.linalg.norm(along, axis=1)
     along = along[length > 0.0] / length[length > 0.0, None]
@@ -372,7 +383,6 @@ def flat_directions(plan: Plan) -> Flat:
     mean = min(sum(len(unit.cluster) for unit in plan.units) / len(order), _UNITS)
     size = max(_FEWEST, int(_FIRST / max(mean, 1.0)))
     directions = whitened
-    nothing = np.zeros((plan.n_parameters, 0))
     # derivatives may multiply an infinite log of a scale of 0
     with np.errstate(invalid="ignore"):
         for begin in range(0, min(len(order), _MOST), size):
