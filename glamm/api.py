@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from glamm.compile import Lowered, lower
 from glamm.data import Table
 from glamm.errors import FitError, Problem, nearest
 from glamm.grammar import parse
-from glamm.graph import FamilySpec, build, family_spec
-from glamm.inference import AdaptiveQuadrature, FitOptions, Missing, Newton, maximise
+from glamm.graph import FamilySpec, ModelGraph, build, family_spec
+from glamm.inference import AdaptiveQuadrature, FitOptions, Missing, Newton, Optimum, maximise
+from glamm.inference.mixtures_points import Gateaux
 from glamm.inference.options import Multistart, is_count
 from glamm.inference.progress import Callback
 from glamm.results.classes import class_orders
@@ -25,6 +27,12 @@ from glamm.results.newdata import index_of
 from glamm.results.result import Result
 
 __all__ = ["ConvergenceWarning", "Model", "fit", "load"]
+
+FEWEST_POINTS, MOST_POINTS = 2, 40
+"""Mass points that are tried where their number is to be found."""
+
+ENOUGH_POINTS = 1e-4
+"""Rise of the log-likelihood by further mass points that does not count."""
 
 METHODS = ("quadrature", "laplace")
 
@@ -39,6 +47,13 @@ def _families(family: str | Mapping[str, str] | None) -> FamilySpec | dict[str, 
     if isinstance(family, Mapping):
         return {name: family_spec(text) for name, text in family.items()}
     return family_spec(family)
+
+
+def with_points(graph: ModelGraph, count: int) -> ModelGraph:
+    """Return the model with `count` mass points wherever their number is to be found."""
+    labels = tuple(str(k + 1) for k in range(count))
+    classes = tuple(replace(v, labels=labels) if v.automatic else v for v in graph.classes)
+    return replace(graph, classes=classes)
 
 
 def _numbers(start: Any) -> NDArray[np.float64]:
@@ -87,8 +102,9 @@ class Model:
         std_lv: bool = False,
     ) -> None:
         table = Table.from_any(data)
-        graph = build(parse(text), text, _families(family), std_lv=std_lv, columns=table.columns)
-        self.lowered: Lowered = lower(graph, table, weights)
+        self._graph = build(parse(text), text, _families(family), std_lv=std_lv, columns=table.columns)
+        self._table, self._weights = table, weights
+        self.lowered: Lowered = lower(with_points(self._graph, FEWEST_POINTS), table, weights)
         self._index = index_of(data, table.n_rows)
 
     @property
@@ -190,8 +206,8 @@ class Model:
             self._start(start),
             Multistart(starts, seed, class_orders(self.lowered.graph)),
         )
-        optimum = maximise(self.lowered.plan, options)
-        result = fitted_result(self.lowered, optimum, self._index, threads=threads, cov_type=cov_type)
+        lowered, optimum = self._fitted(options)
+        result = fitted_result(lowered, optimum, self._index, threads=threads, cov_type=cov_type)
         if not optimum.converged:
             message = f"the fit has {optimum.status.value}"
             why = Missing.DIVERGING.value
@@ -200,6 +216,24 @@ class Model:
                 message += f": {', '.join(growing)}"
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return result
+
+    def _fitted(self, options: FitOptions) -> tuple[Lowered, Optimum]:
+        """Return the model and its maximum, with as many mass points as raise the likelihood."""
+        lowered = self.lowered
+        optimum = maximise(lowered.plan, options)
+        if not any(variable.automatic for variable in self._graph.classes):
+            return lowered, optimum
+        if options.start is not None:
+            raise FitError("starting values are for a given number of mass points, not for one to be found")
+        for count in range(FEWEST_POINTS + 1, MOST_POINTS + 1):
+            if Gateaux(lowered.plan, optimum.theta).largest().value <= ENOUGH_POINTS:
+                break
+            larger = lower(with_points(self._graph, count), self._table, self._weights)
+            found = maximise(larger.plan, options)
+            if found.loglik <= optimum.loglik + ENOUGH_POINTS:
+                break
+            lowered, optimum = larger, found
+        return lowered, optimum
 
     def _start(self, start: Mapping[str, float] | Sequence[float] | None) -> NDArray[np.float64] | None:
         """Return starting values as theta."""

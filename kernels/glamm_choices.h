@@ -168,6 +168,35 @@ GLAMM_INLINE int glamm_softmax(const int reference, GLAMM_PARAMETERS) {
 
 /* ------------------------------------------------ adjacent categories */
 
+/* Minus the third cumulants of Y and of minus the indicators I_k of Y >= k, at a tile. E I_k is in d1[k],
+ * E Y I_k in d2[k], E Y^2 I_k in d3[k], which is overwritten; `mean`, `second` and `third` are moments
+ * of Y. */
+GLAMM_INLINE void glamm_adjacent_thirds(int K, ptrdiff_t start, ptrdiff_t length, const double *mean,
+                                        const double *second, const double *third, double *const *d1,
+                                        double *const *d2, double *const *d3) {
+    for (int a = 0; a < K; a++)
+        for (int b = a; b < K; b++)
+            for (int c = b; c < K; c++) {
+                const double *pa = d1[a] + start, *pb = d1[b] + start, *pc = d1[c] + start;
+                const double *yb = d2[b] + start, *yc = d2[c] + start, *y2 = d3[c] + start;
+                double *to = d3[glamm_pair(K, a, b) * K + c] + start;
+                double *to_b = d3[glamm_pair(K, a, c) * K + b] + start;
+                double *to_a = d3[glamm_pair(K, b, c) * K + a] + start;
+                GLAMM_LOOP
+                for (ptrdiff_t j = 0; j < length; j++) {
+                    const double mu = mean[j], square = 2.0 * mu * mu - second[j];
+                    const double v = a > 0   ? pc[j] * (1.0 - pa[j]) * (1.0 - 2.0 * pb[j])
+                                     : b > 0 ? pc[j] * (mu * (1.0 - 2.0 * pb[j]) + yb[j])
+                                                   - yc[j] * (1.0 - pb[j])
+                                     : c > 0 ? y2[j] - 2.0 * mu * yc[j] + pc[j] * square
+                                             : mu * (2.0 * second[j] - square) - third[j];
+                    to[j] = v;
+                    to_b[j] = v;
+                    to_a[j] = v;
+                }
+            }
+}
+
 /* Score of category k: k nu - step_1 - .. - step_k. Its derivatives are the category Y and minus the
  * indicators I_k of Y >= k, so that derivatives of the log probability are cumulants of these. */
 GLAMM_INLINE int glamm_adjacent(GLAMM_PARAMETERS) {
@@ -227,27 +256,8 @@ GLAMM_INLINE int glamm_adjacent(GLAMM_PARAMETERS) {
             }
         }
         const double *mean = tail[1];
-        for (int a = 0; order > 2 && a < K; a++)
-            for (int b = a; b < K; b++)
-                for (int c = b; c < K; c++) {
-                    const double *pa = d1[a] + start, *pb = d1[b] + start, *pc = d1[c] + start;
-                    const double *yb = d2[b] + start, *yc = d2[c] + start, *y2 = d3[c] + start;
-                    double *to = d3[glamm_pair(K, a, b) * K + c] + start;
-                    double *to_b = d3[glamm_pair(K, a, c) * K + b] + start;
-                    double *to_a = d3[glamm_pair(K, b, c) * K + a] + start;
-                    GLAMM_LOOP
-                    for (ptrdiff_t j = 0; j < length; j++) {
-                        const double mu = mean[j], square = 2.0 * mu * mu - tail[2][j];
-                        const double v = a > 0   ? pc[j] * (1.0 - pa[j]) * (1.0 - 2.0 * pb[j])
-                                         : b > 0 ? pc[j] * (mu * (1.0 - 2.0 * pb[j]) + yb[j])
-                                                       - yc[j] * (1.0 - pb[j])
-                                         : c > 0 ? y2[j] - 2.0 * mu * yc[j] + pc[j] * square
-                                                 : mu * (2.0 * tail[2][j] - square) - tail[3][j];
-                        to[j] = v;
-                        to_b[j] = v;
-                        to_a[j] = v;
-                    }
-                }
+        if (order > 2)
+            glamm_adjacent_thirds(K, start, length, mean, tail[2], tail[3], d1, d2, d3);
         for (int a = 0, pair = 0; order > 1 && a < K; a++)
             for (int b = a; b < K; b++, pair++) {
                 const double *pa = d1[a] + start, *pb = d1[b] + start;

@@ -32,7 +32,7 @@ GLAMM_INLINE glamm_taylor glamm_latent_student_t(const int order, const double *
 GLAMM_INLINE glamm_taylor glamm_latent_skew_normal(const int order, const double *nu) {
     const glamm_taylor u = glamm_variable(0, nu[0]), shape = glamm_variable(1, nu[1]), none = {0};
     const double s = nu[1], i = 1.0 / (fabs(s) < 1e150 ? sqrt(1.0 + s * s) : fabs(s)), i3 = i * i * i;
-    const glamm_function delta = {s * i, i3, -3.0 * s * i * i * i3, (12.0 * s * s - 3.0) * i * i * i * i * i3};
+    const glamm_function delta = {s * i, i3, -3.0 * s * i * i * i3, (12.0 * s * s - 3.0) * i * i3 * i3};
     const glamm_taylor mean = glamm_plus(order, 2, none, GLAMM_SQRT_2_PI,
                                          glamm_through(order, 2, delta, shape), 0.0);
     const glamm_taylor variance = glamm_plus(order, 2, none, -1.0, glamm_times(order, 2, mean, mean), 1.0);
@@ -60,7 +60,8 @@ GLAMM_INLINE glamm_taylor glamm_latent_normal_mixture(const int order, const dou
     const glamm_taylor mean = glamm_times(order, K, second, separation);
     const glamm_taylor square = glamm_times(order, K, ratio, ratio);
     const glamm_taylor apart = glamm_times(order, K, first, glamm_times(order, K, separation, separation));
-    const glamm_taylor of_second = glamm_times(order, K, second, glamm_plus(order, K, square, 1.0, apart, 0.0));
+    const glamm_taylor spread = glamm_plus(order, K, square, 1.0, apart, 0.0);
+    const glamm_taylor of_second = glamm_times(order, K, second, spread);
     const glamm_taylor variance = glamm_plus(order, K, first, 1.0, of_second, 0.0);
     const glamm_taylor log_variance = glamm_through(order, K, glamm_log_at(variance.f), variance);
     const glamm_taylor sd = glamm_through(order, K, glamm_root_at(variance.f), variance);

@@ -63,7 +63,8 @@ static void glamm_add_log_sum(int order, int N, int count, const int *own, const
 }
 
 /* log P(the g alternatives of scores x come before the rest, of score x[g]); `work` has 2^g jets.
- * For a subset A of them: P(A) = sum over its first member k of exp(x_k) / (the sum of what remains) P(A - k). */
+ * For a subset A of them, P(A) is the sum over its first member k of P(A without k) times exp(x_k) over the
+ * sum of what remains. */
 static const glamm_jet *glamm_before(int order, int g, const double *x, glamm_jet *work) {
     const int N = g + 1;
     memset(&work[0], 0, sizeof(glamm_jet));
@@ -139,7 +140,8 @@ GLAMM_INLINE void glamm_add_sum(const int order, double weight, int met, const i
             glamm_add_second(to, channel[a], channel[b], weight * bend);
             for (int c = b; order > 2 && c < met; c++) {
                 const double ac = a == c ? 1.0 : 0.0, bc = b == c ? 1.0 : 0.0;
-                const double v = share[a] * ((ac - share[c]) * (share[b] - same) + share[b] * (bc - share[c]));
+                const double v = share[a]
+                                 * ((ac - share[c]) * (share[b] - same) + share[b] * (bc - share[c]));
                 glamm_add_third(to, channel[a], channel[b], channel[c], weight * v);
             }
         }

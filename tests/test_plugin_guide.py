@@ -32,7 +32,7 @@ def test_the_guides_own_tests_pass(package):
     names = {}
     exec(compile(block, "plugin-guide.md", "exec"), names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
-    assert len(tests) == 2
+    assert len(tests) == 3
     for test in tests:
         test()
 

@@ -13,8 +13,16 @@ from glamm.compile.latents import Coordinate
 from glamm.compile.layout import LatentLayout, ResponseLayout
 from glamm.compile.levels import ClusterTree
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
-from glamm.compile.plan import CovarianceBlock, LatentPlan, LevelPlan, PredictorPlan, ResponsePlan
+from glamm.compile.plan import (
+    CovarianceBlock,
+    LatentPlan,
+    LevelPlan,
+    PredictorPlan,
+    ResidualCovariance,
+    ResponsePlan,
+)
 from glamm.compile.predictors import Observed, Owner, Predictors, written
+from glamm.compile.residuals import residual_covariances, residual_pairs
 from glamm.compile.stacked import Sets, within_sets
 from glamm.compile.structure import LatentStructure, latent_order
 from glamm.compile.terms import fixed_modifiers
@@ -200,12 +208,30 @@ class Assembly:
                     observed.weight,
                     predictors,
                     observed.family.channels(observed.encoded),
+                    self._joint_rows(observed),
                 )
             )
             layouts.append(layout)
         if problems:
             raise DataError(problems)
         return tuple(plans), tuple(layouts)
+
+    def _joint_rows(self, observed: Observed) -> Index | None:
+        """Return what tells which units of responses with residual covariances belong together."""
+        response = observed.response
+        if not any(response.name in (spec.left, spec.right) for spec in residual_pairs(self._graph)):
+            return None
+        if response.level == ROW:
+            return observed.rows
+        cluster = observed.cluster
+        for below in self._tree.levels[: self._position[response.level]]:
+            assert below.parent is not None
+            cluster = below.parent[cluster]
+        return cluster
+
+    def residual_covariances(self) -> tuple[ResidualCovariance, ...]:
+        """Return the covariances of residuals; to be called after `latents` and before `parameters`."""
+        return residual_covariances(self._graph, self._coefficients)
 
     def latents(
         self, responses: Sequence[ResponseLayout]
@@ -248,7 +274,7 @@ class Assembly:
             plan, layout = self._made.make(owner, model, design, first, start, held)
             plans.append(plan)
             layouts.append(layout)
-        layout = ResponseLayout(
+        made = ResponseLayout(
             name,
             observed.response.form,
             observed.family,
@@ -256,7 +282,7 @@ class Assembly:
             observed.rows,
             tuple(layouts),
         )
-        return tuple(plans), layout
+        return tuple(plans), made
 
     def _set_response(
         self, observed: Observed, sets: Sets

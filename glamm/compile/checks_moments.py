@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
-from glamm.compile.plan import ConstraintPlan, Plan, PredictorPlan, ResponsePlan
+from glamm.compile.plan import ConstraintPlan, Plan, PredictorPlan
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -160,6 +160,8 @@ class _Rows:
     known : ndarray of bool, shape (n,)
         Whether the offset itself is something that data can tell.
     clusters : ndarray of intp, shape (levels, n)
+    response, row : ndarray of intp, shape (n,)
+        What the residual belongs to; -1 where there is none.
     """
 
     offset: Complex
@@ -168,6 +170,8 @@ class _Rows:
     residual: Complex
     known: NDArray[np.bool_]
     clusters: Index
+    response: Index
+    row: Index
 
     def collinear(self, starts: Index) -> bool:
         """Return whether slopes of a level are nearly, not exactly, determined by each other."""
@@ -233,11 +237,7 @@ class _Sample:
 
     def rows(self, moments: _Moments, units: Sequence[Index]) -> _Rows:
         """Return the linear predictors of units of each response."""
-        parts = [
-            self._response(moments, response, rows)
-            for response, rows in zip(self.plan.units, units, strict=True)
-            if len(rows)
-        ]
+        parts = [self._response(moments, number, rows) for number, rows in enumerate(units) if len(rows)]
         return _Rows(
             np.concatenate([part.offset for part in parts], axis=1),
             np.concatenate([part.slope for part in parts], axis=1),
@@ -245,20 +245,26 @@ class _Sample:
             np.concatenate([part.residual for part in parts], axis=1),
             np.concatenate([part.known for part in parts]),
             np.concatenate([part.clusters for part in parts], axis=1),
+            np.concatenate([part.response for part in parts]),
+            np.concatenate([part.row for part in parts]),
         )
 
-    def _response(self, moments: _Moments, response: ResponsePlan, rows: Index) -> _Rows:
+    def _response(self, moments: _Moments, number: int, rows: Index) -> _Rows:
+        response = self.plan.units[number]
         clusters = [above[response.cluster[rows]] for above in self._above]
         forms = [moments.predictor(plan, rows, clusters) for plan in response.predictors]
         names = [predictor.name for predictor in response.family.predictors(response.encoded)]
         count = len(forms)
         residual = np.zeros((count, *forms[0].offset.shape), dtype=complex)
         known = np.ones((count, len(rows)), dtype=bool)
+        owner = np.full((2, count, len(rows)), -1, dtype=np.intp)
         if response.family.is_quadratic(0) and names == ["mu", "sigma"] and not self.plain:
             plan = response.predictors[1]
             if not (plan.loadings or plan.terms):
                 residual[0] = np.exp(2.0 * forms[1].offset)
                 known[1] = False
+                owner[0, 0] = number
+                owner[1, 0] = -1 if response.row is None else response.row[rows]
         return _Rows(
             np.concatenate([form.offset for form in forms], axis=1),
             np.concatenate([form.slope for form in forms], axis=1),
@@ -266,22 +272,23 @@ class _Sample:
             np.concatenate(list(residual), axis=1),
             known.ravel(),
             np.tile(np.array(clusters), count),
+            *owner.reshape(2, -1),
         )
 
-    def derivatives(self, rows: _Rows, starts: Index, rng: np.random.Generator | None = None) -> Array:
+    def derivatives(self, moments: _Moments, rows: _Rows, rng: np.random.Generator | None = None) -> Array:
         """Return derivatives (moments, B) of the standardised moments.
 
         Parameters
         ----------
+        moments : _Moments
         rows : _Rows
-        starts : ndarray of intp, shape (levels + 1,)
-            First coordinate of each level.
         rng : numpy Generator, optional
             Chooses pairs of units; without it covariances of different units are left out.
         """
         if self.plain:
             wide = rows.slope.reshape(len(rows.slope), -1)
-            return np.concatenate([rows.offset, wide, *rows.square], axis=1).imag.T / _STEP
+            free = [part.index for part in self.plan.residual_covariances if part.index >= 0]
+            return np.concatenate([rows.offset, wide, *rows.square, moments.theta[:, free]], axis=1).imag.T / _STEP
         variance = np.sum(rows.slope**2, axis=2) + rows.residual
         spread = 1.0 + variance.real[0]
         found = [(rows.offset / np.sqrt(spread))[:, rows.known], variance / spread]
@@ -292,20 +299,21 @@ class _Sample:
             i, j = i[chosen], j[chosen]
             covariance = np.zeros((len(rows.offset), len(i)), dtype=complex)
             for level, clusters in enumerate(rows.clusters):
-                own = rows.slope[:, :, starts[level] : starts[level + 1]]
+                own = rows.slope[:, :, moments.starts[level] : moments.starts[level + 1]]
                 covariance += np.einsum("bnw,bnw->bn", own[:, i], own[:, j]) * (clusters[i] == clusters[j])
+            for part in self.plan.residual_covariances:
+                value = moments.theta[:, part.index] if part.index >= 0 else np.array([part.held])
+                pair = {part.first, part.second}
+                both = [{a, b} == pair for a, b in zip(rows.response[i], rows.response[j], strict=True)]
+                covariance += value[:, None] * (both & (rows.row[i] == rows.row[j]))
             found.append(covariance / np.sqrt(spread[i] * spread[j]))
         return np.concatenate(found, axis=1).imag.T / _STEP
 
 
 def _whitened(plan: Plan) -> Array:
-    """Return directions (P, p) that move linear predictors, and loadings, by about 1 each.
-
-    They move the parameters of linear predictors and of latent covariance matrices, p of them.
-    """
+    """Return directions (P, P) that move linear predictors, and loadings, by about 1 each."""
     directions = np.eye(plan.n_parameters)
     seen = np.zeros(plan.n_parameters, dtype=bool)
-    used = np.zeros(plan.n_parameters, dtype=bool)
     models = [model for unit in plan.units for model in unit.predictors]
     for latent in plan.latents:
         models += [latent.predictor] if latent.scale is None else [latent.predictor, latent.scale]
@@ -315,11 +323,7 @@ def _whitened(plan: Plan) -> Array:
         for model in models
         for term in model.terms
     ]
-    for level in plan.levels:
-        for index in (level.factor, *(block.index for block in level.blocks)):
-            used[index[index >= 0]] = True
     for design, coefficient in designs:
-        used[coefficient] = True
         if not coefficient.size or seen[coefficient].any() or len(np.unique(coefficient)) < len(coefficient):
             continue
         seen[coefficient] = True
@@ -327,7 +331,7 @@ def _whitened(plan: Plan) -> Array:
         length = np.linalg.norm(triangle, axis=0)
         if len(triangle) == len(coefficient) and (np.abs(np.diagonal(triangle)) > 1e-12 * length).all():
             directions[np.ix_(coefficient, coefficient)] = np.linalg.inv(triangle)
-    return directions[:, used]
+    return directions
 
 
 def _constraint_rows(plan: ConstraintPlan | None, theta: Array) -> Array:
@@ -344,7 +348,7 @@ def _constraint_rows(plan: ConstraintPlan | None, theta: Array) -> Array:
 def _point(plan: Plan, directions: Array, rng: np.random.Generator) -> Array | None:
     """Return a random theta at which the latent covariance matrices exist, None if none is found."""
     for size in 0.5 ** np.arange(1, 30):
-        theta: Array = plan.start + directions @ rng.uniform(-size, size, directions.shape[1])
+        theta: Array = plan.start + directions @ rng.uniform(-size, size, plan.n_parameters)
         if all(np.isfinite(fill_factor(level, theta)).all() for level in plan.levels):
             return theta
     return None
@@ -390,7 +394,7 @@ def flat_directions(plan: Plan) -> Flat:
             rows = sample.rows(moments, sample.units(rng, order[begin : begin + size].tolist()))
             if not begin and rows.collinear(moments.starts):
                 return Flat(theta, scale, nothing)
-            moved = sample.derivatives(rows, moments.starts, rng)
+            moved = sample.derivatives(moments, rows, rng)
             if not begin:
                 moved = np.concatenate([along, moved])
             directions = _still(moved, directions, relative=not begin)
@@ -401,6 +405,6 @@ def flat_directions(plan: Plan) -> Flat:
         for first in range(0, longest, _CHUNK):
             moments = _Moments(plan, theta, directions)
             units = [np.arange(first, min(first + _CHUNK, len(u.cluster)), dtype=np.intp) for u in plan.units]
-            moved = sample.derivatives(sample.rows(moments, units), moments.starts)
+            moved = sample.derivatives(moments, sample.rows(moments, units))
             directions = _still(moved, directions, relative=False)
     return Flat(theta, scale, directions)

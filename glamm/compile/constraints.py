@@ -174,8 +174,8 @@ class Resolver:
             case "covariance", (level, i, j):
                 for block in self.factors[level].plan.blocks:
                     if {i, j} <= set(block.coordinates.tolist()) and not block.correlation:
-                        at = [int(np.flatnonzero(block.coordinates == k)[0]) for k in (i, j)]
-                        return int(block.index[at[0], at[1]]), "identity"
+                        first, second = (int(np.flatnonzero(block.coordinates == k)[0]) for k in (i, j))
+                        return int(block.index[first, second]), "identity"
                 return None
             case (("cor" | "derived"), _):
                 return None

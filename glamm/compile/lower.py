@@ -21,6 +21,7 @@ from glamm.compile.layout import LevelLayout, Lowered
 from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
 from glamm.compile.predictors import Observed
+from glamm.compile.residuals import check_residual_covariances
 from glamm.compile.stacked import encode_sets, sets_as_clusters, sort_sets
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
@@ -98,6 +99,8 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     responses, layouts = assembly.responses()
     latents, latent_layouts = assembly.latents(layouts)
     ratios = assembly.ratios()
+    check_residual_covariances(graph, responses)
+    covariances = assembly.residual_covariances()
     parameters = assembly.parameters()
     level_plans, level_layouts = _levels(tree, assembly)
     count = len(graph.responses)
@@ -111,6 +114,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         ratios,
         constraints=assembly.resolver(parameters.rows, parameters.factors).constraints(graph),
         given=assembly.given,
+        residual_covariances=covariances,
     )
     problems = more_parameters_than_patterns(graph, plan) or unidentified(graph, plan, parameters)
     if problems:
@@ -195,8 +199,8 @@ def _everything(graph: ModelGraph) -> Iterator[Any]:
     for response in graph.responses:
         for factor in response.form.factors:
             yield Term((factor,), response.span)
-    models = [*graph.responses, *graph.latents]
-    for model in (*(m for owner in models for m in owner.predictors), *(c.membership for c in graph.classes)):
+    owners: tuple[Response | LatentVariable, ...] = (*graph.responses, *graph.latents)
+    for model in (*(m for owner in owners for m in owner.predictors), *(c.membership for c in graph.classes)):
         yield from model.terms
         for offset in model.offsets:
             yield Term((offset,), model.span)

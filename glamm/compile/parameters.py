@@ -38,8 +38,8 @@ class ParameterRow:
         The piece of model language that makes it: ``"y ~ x"``, ``"sd(x | school)"``, ``"eta =~ y"``.
     kind : str
         ``"fixed"``: a coefficient on its linear scale; ``"loading"``: one of a measurement;
-        ``"auxiliary"``: a parameter reported on its natural scale (``sigma(y)``); ``"residual"``: the
-        variance of a Gaussian response; ``"sd"``, ``"cor"``: of random effects; ``"variance"``,
+        ``"auxiliary"``: a parameter reported on its natural scale (``sigma(y)``); ``"residual"``,
+        ``"residual covariance"``: of Gaussian responses; ``"sd"``, ``"cor"``: of random effects; ``"variance"``,
         ``"covariance"``: of the disturbances of named latent variables; ``"derived"``: an expression of
         others; ``"location"``: a mass point, less the mean of all.
     response, predictor, label : str

@@ -27,6 +27,7 @@ __all__ = [
     "MassPoints",
     "Plan",
     "PredictorPlan",
+    "ResidualCovariance",
     "ResponsePlan",
     "TermPlan",
 ]
@@ -151,6 +152,11 @@ class PredictorPlan:
     terms: tuple[TermPlan, ...] = ()
     coordinate: tuple[int, int] | None = None
 
+    @property
+    def is_random(self) -> bool:
+        """Whether it depends on latent variables."""
+        return bool(self.loadings or self.terms or self.coordinate)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MassPoints:
@@ -230,6 +236,8 @@ class ResponsePlan:
         In the order of ``family.predictors``.
     channels : ndarray of intp, shape (n, K), or None
         Predictor that feeds each channel of each unit (see `Family.channels`).
+    row : ndarray of intp, shape (n,), or None
+        Units of responses with residual covariances belong together where these agree; without repetitions.
     """
 
     family: Family
@@ -238,6 +246,26 @@ class ResponsePlan:
     weight: Array | None
     predictors: tuple[PredictorPlan, ...]
     channels: Index | None
+    row: Index | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResidualCovariance:
+    """Covariance of the residuals of two Gaussian responses in the same row.
+
+    Attributes
+    ----------
+    first, second : int
+        Positions in `Plan.responses`.
+    index : int
+        Position in theta; -1 where it is held.
+    held : float
+    """
+
+    first: int
+    second: int
+    index: int
+    held: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,6 +322,7 @@ class Plan:
     constraints : ConstraintPlan or None
     given : tuple of (int, float)
         Entries of theta whose starting values the text gives.
+    residual_covariances : tuple of ResidualCovariance
     """
 
     levels: tuple[LevelPlan, ...]
@@ -305,6 +334,7 @@ class Plan:
     ratios: tuple[ResponsePlan, ...] = ()
     constraints: ConstraintPlan | None = None
     given: tuple[tuple[int, float], ...] = ()
+    residual_covariances: tuple[ResidualCovariance, ...] = ()
 
     @property
     def units(self) -> tuple[ResponsePlan, ...]:

@@ -130,22 +130,27 @@ class LatentStructure:
         for name in self._order:
             if name not in self._named:
                 plan, layout = self._missing_covariate(name, observed, responses)
-                plans.append(plan)
-                layouts.append(layout)
-                continue
-            latent = self._named[name]
-            level = self._position[latent.level]
-            models = {model.parameter: model for model in latent.predictors}
-            plan, layout = self._latent_predictor(latent, models["mu"], level)
-            scale, scale_layout = None, None
-            if "sd" in models:
-                scale, scale_layout = self._latent_predictor(latent, models["sd"], level)
-            draft = self.drafts[level]
-            coordinate = draft.place(latent.name) if latent.name in self._disturbed else -1
-            points = self._mass_points(latent, layout, responses)
-            plans.append(LatentPlan(level, plan, scale, coordinate, points))
-            layouts.append(LatentLayout(latent.name, level, layout, scale_layout, coordinate, points))
+            else:
+                plan, layout = self._named_latent(self._named[name], responses)
+            plans.append(plan)
+            layouts.append(layout)
         return tuple(plans), tuple(layouts)
+
+    def _named_latent(
+        self, latent: LatentVariable, responses: Sequence[ResponseLayout]
+    ) -> tuple[LatentPlan, LatentLayout]:
+        level = self._position[latent.level]
+        models = {model.parameter: model for model in latent.predictors}
+        plan, layout = self._latent_predictor(latent, models["mu"], level)
+        scale, scale_layout = None, None
+        if "sd" in models:
+            scale, scale_layout = self._latent_predictor(latent, models["sd"], level)
+        coordinate = self.drafts[level].place(latent.name) if latent.name in self._disturbed else -1
+        points = self._mass_points(latent, layout, responses)
+        return (
+            LatentPlan(level, plan, scale, coordinate, points),
+            LatentLayout(latent.name, level, layout, scale_layout, coordinate, points),
+        )
 
     def _mass_points(
         self, latent: LatentVariable, layout: PredictorLayout, responses: Sequence[ResponseLayout]

@@ -46,7 +46,7 @@ class Ladder:
     Attributes
     ----------
     sizes : tuple of int
-        Latent variables of each level.
+        Latent variables of each level that are integrated one inside the other.
     rungs : tuple of int
     units : int
         Response units.
@@ -60,9 +60,8 @@ class Ladder:
     limit: int | None
 
     @classmethod
-    def of(cls, plan: Plan, options: AdaptiveQuadrature) -> Ladder:
-        """Return the ladder of a plan."""
-        sizes = tuple(level.factor.shape[0] for level in plan.levels)
+    def of(cls, plan: Plan, sizes: tuple[int, ...], options: AdaptiveQuadrature) -> Ladder:
+        """Return the ladder of a plan whose integrals have `sizes` dimensions."""
         units = sum(response.cluster.shape[0] for response in plan.responses)
         return cls(sizes, LADDERS.get(max(sum(sizes), 1), MANY), units, options.max_points)
 

@@ -125,11 +125,27 @@ def coordinates(
             np.add.at(total, entries[new], information[new])
             np.add.at(count, entries[new], 1.0)
             sized[entries[new]] = True
+    for c in plan.residual_covariances:
+        if c.index >= 0:
+            precision = [_mean_information(plan, parts, at, r) for r in (c.first, c.second)]
+            total[c.index] += precision[0] * precision[1]
+            count[c.index] += 1.0
+            sized[c.index] = True
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.sqrt(total / count)
     scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
     inverse[sized, sized] = scale[sized]
     return Coordinates(np.asarray(np.linalg.inv(inverse), dtype=np.float64), inverse, deficient, latent)
+
+
+def _mean_information(
+    plan: Plan, parts: Sequence[FixedPart], at: Sequence[Derivatives], response: int
+) -> float:
+    """Return the mean information of a unit of a response about its first linear predictor."""
+    for part, d in zip(parts, at, strict=True):
+        if part.response is plan.responses[response]:
+            return float(d.curvature[0].sum() / part.weight.sum())
+    return 1.0
 
 
 class Scaled:

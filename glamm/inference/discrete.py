@@ -195,7 +195,9 @@ class DiscreteObjective:
         if len(self.stages) > 1:
             return
         rng = np.random.default_rng(0)
-        odd = rng.integers(1, 2**62, size=(2, stage.units.shape[1]), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        odd = rng.integers(1, 2**62, size=(2, stage.units.shape[1]), dtype=np.uint64) * np.uint64(
+            2
+        ) + np.uint64(1)
         turn = rng.integers(1, 2**62, size=int(alternatives.counts.max()), dtype=np.uint64)
         entries = stage.units.data.view(np.uint64)
         keys = []
@@ -242,6 +244,17 @@ class DiscreteObjective:
             shares.append(share)
         assert below is not None
         return Posterior(below, shares, densities)
+
+    def conditional_logliks(self, theta: Array) -> Array:
+        """Return the log-likelihood of each distinct top-level cluster in each of its classes, (clusters, S).
+
+        Probabilities of the classes are left out; there are no classes below.
+        """
+        count = len(self.plan.responses)
+        values = [response.densities(theta).value for response in self.responses[:count]]
+        rest = int(self.edges[-1] - self.edges[count])
+        value = np.concatenate([*values, np.zeros((rest, theta.shape[1]))])
+        return np.asarray(self.stages[-1].units @ value)
 
     def weights(self, shares: Sequence[Array]) -> list[Array]:
         """Return the expected count (U, S) of each combination, a matrix for each response."""
@@ -355,7 +368,8 @@ class DiscreteObjective:
             if stage.above is not None:
                 above = stage.above.T @ weight
             weight = share[:, 0] * above[stage.alternatives.group]
-            information -= (own * weight[:, None]).T @ own - (mixed * above[:, None]).T @ mixed
+            root, group_root = own * np.sqrt(weight)[:, None], mixed * np.sqrt(above)[:, None]
+            information -= root.T @ root - group_root.T @ group_root
         return information
 
 

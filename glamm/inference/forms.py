@@ -329,7 +329,7 @@ class PredictorForm:
     ) -> None:
         self.plan, self.n, self.starts = plan, n, starts
         self.terms = [_Term(term, clusters, latents) for term in plan.terms]
-        self.latent = bool(plan.loadings or plan.terms or plan.coordinate)
+        self.latent = plan.is_random
         self.same_design = plan.design.shape[1] == 0 or _one_row(plan.design)
         self.same = self.same_design and not (np.ndim(plan.offset) and np.ptp(plan.offset) > 0.0)
 

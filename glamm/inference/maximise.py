@@ -75,18 +75,18 @@ class _Fit:
         self.reduction = reduction
         self.options = options
         self.units = sum(response.cluster.shape[0] for response in plan.responses)
-        self.ladder = Ladder.of(plan, options.integration)
         self.size = plan.n_parameters if reduction is None else len(reduction.kept)
         self.latent = any(level.factor.shape[0] for level in plan.levels)
         self.factors = tuple(self._free_factors())
         self.auto = options.integration.points == "auto"
+        objective = objective_type(plan, 1, threads=options.threads)
+        self.ladder = Ladder.of(plan, objective.dimensions, options.integration)
         points = self.ladder.first() if self.auto else self.ladder.given(options.integration.points)
-        objective = objective_type(plan, points, threads=options.threads)
         self.rule = "auto" if self.auto else "fixed"
         if objective.exact:
             self.rule, self.auto = "exact", False
-            if set(objective.points) != {1}:
-                objective = objective_type(plan, (1,) * len(points), threads=options.threads)
+        elif points != objective.points:
+            objective = objective.with_points(points)
         self.start = starting_values(plan, options.start)
         begin, self.at = self.start.theta, self.start.coordinates
         if reduction is not None:
@@ -292,7 +292,9 @@ class _Fit:
             scaled = transform.T @ matrix @ transform
             return Information(scaled[np.ix_(self.free, self.free)], 0.0, 0)
         gradient = self.search.gradient if one_sided else None
-        found = observed_information(self.objective, self.search.theta, curvature, self.free, gradient=gradient)
+        found = observed_information(
+            self.objective, self.search.theta, curvature, self.free, gradient=gradient
+        )
         self.search.evaluations += found.evaluations
         return found
 

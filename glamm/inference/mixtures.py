@@ -19,7 +19,14 @@ from glamm.inference.discrete_units import Combinations, distinct_rows
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Classes", "canonical_classes", "class_sizes", "classes_of", "complete_curvature", "responsibilities"]
+__all__ = [
+    "Classes",
+    "canonical_classes",
+    "class_sizes",
+    "classes_of",
+    "complete_curvature",
+    "responsibilities",
+]
 
 TOLERANCE = 1e-6
 """What linear predictors may differ by after a permutation, relative to the largest."""
@@ -285,7 +292,10 @@ def _locations(plan: Plan, classes: Classes, theta: Array) -> Array | None:
     owners = [
         *((_at_level(plan, r.cluster, classes.level), r.predictors) for r in plan.responses),
         *(
-            (_at_level(plan, np.arange(plan.levels[v.level].clusters), classes.level, v.level), (v.predictor,))
+            (
+                _at_level(plan, np.arange(plan.levels[v.level].clusters), classes.level, v.level),
+                (v.predictor,),
+            )
             for v in plan.latents
             if v.level <= classes.level
         ),

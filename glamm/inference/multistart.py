@@ -103,7 +103,9 @@ def search(plan: Plan, options: FitOptions, objective: Any) -> Found:
     return Found(theta, tuple(solutions))
 
 
-def _discrete(objective: DiscreteObjective, start: Array, starts: int, rng: np.random.Generator) -> list[Solution]:
+def _discrete(
+    objective: DiscreteObjective, start: Array, starts: int, rng: np.random.Generator
+) -> list[Solution]:
     clusters = max(stage.units.shape[0] for stage in objective.stages)
     cheap = clusters * objective.n_parameters <= CHEAP
     at_once = max(1, MEMORY // max(clusters, int(objective.edges[-1])))

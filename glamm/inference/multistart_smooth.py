@@ -73,7 +73,9 @@ def _features(objective: Objective, theta: Array) -> Array:
     return np.asarray(scores[:, used] / spread[used])
 
 
-def _climbed(objective: Scaled, at: Coordinates, begin: Search, tolerance: float, limit: int) -> tuple[Search, bool]:
+def _climbed(
+    objective: Scaled, at: Coordinates, begin: Search, tolerance: float, limit: int
+) -> tuple[Search, bool]:
     loglik, gradient = objective.value_and_gradient(begin.theta)
     search = Search(begin.theta, loglik, gradient, begin.curvature)
     if not np.isfinite(loglik):
@@ -99,7 +101,9 @@ def smooth_solutions(
     start = starting_values(plan)
     at = start.coordinates
     rough = objective.with_points(1 if objective.exact else POINTS)
-    units = sum(response.cluster.shape[0] for response in plan.responses) / len(np.unique(plan.levels[-1].group))
+    units = sum(response.cluster.shape[0] for response in plan.responses) / len(
+        np.unique(plan.levels[-1].group)
+    )
     curvature = units * rough.n_clusters * np.eye(plan.n_parameters)
     begin = at.inverse @ start.theta
     assigned = _assignments(plan, _features(rough, start.theta), starts or STARTS, rng)

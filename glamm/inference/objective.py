@@ -30,6 +30,8 @@ from glamm.inference.forms import (
     coordinate_starts,
     named_latents,
 )
+from glamm.inference.nesting import Nesting, nest
+from glamm.inference.residuals import joint_residuals
 from glamm.inference.rules import product_rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
@@ -51,13 +53,21 @@ class _Units:
     """One response: how theta makes its offsets and slopes, and how adjoints return."""
 
     def __init__(
-        self, plan: ResponsePlan, clusters: Sequence[Index], latents: Sequence[Latent], starts: Sequence[int]
+        self,
+        plan: ResponsePlan,
+        clusters: Sequence[Index],
+        latents: Sequence[Latent],
+        starts: Sequence[int],
+        joined: bool = False,
     ) -> None:
         self.plan = plan
         self.n = len(plan.cluster)
         self.top = clusters[-1]
         self.channels = len(plan.predictors) if plan.channels is None else plan.channels.shape[1]
         self.predictors = [PredictorForm(p, self.n, clusters, latents, starts) for p in plan.predictors]
+        if joined:
+            # residuals that covary bring in what is random in the other responses
+            self.predictors[0].latent = True
         latent = np.array([p.latent for p in self.predictors], dtype=bool)
         if plan.channels is None:
             self.active = np.flatnonzero(latent)
@@ -73,6 +83,7 @@ class _Units:
             if isinstance(rows, slice):
                 self.home.setdefault(predictor, place)
         self.multiplies = any(p.pairs for p in self.predictors)
+        self.joined = False
 
     def _find_sources(self, channel: int) -> list[tuple[slice | Index, int]]:
         if self.plan.channels is None:
@@ -173,17 +184,33 @@ class Objective:
         sizes = [len(level.factor) for level in plan.levels]
         starts = coordinate_starts(plan)
         self._latents = named_latents(plan)
+        self._joint = joint_residuals(plan)
+        random = {
+            member
+            for joint in self._joint
+            if any(plan.responses[r].predictors[0].is_random for r in joint.members)
+            for member in joint.members
+        }
         self._units = []
-        for response in plan.units:
+        for number, response in enumerate(plan.units):
             rows = clusters_of(plan, response.cluster)
-            self._units.append(_Units(response, rows, self._latents, starts))
+            self._units.append(_Units(response, rows, self._latents, starts, number in random))
+        for joint in self._joint:
+            multiplies = any(self._units[r].multiplies for r in joint.members)
+            for r in joint.members:
+                self._units[r].joined, self._units[r].multiplies = True, multiplies
         pairs = set().union(*(p.pairs for units in self._units for p in units.predictors))
         self._space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
         total = sum(units.n for units in self._units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
         self._fast = self._lanes()
+        self._nesting: Nesting | None = None
+        if self._fast is None and not self.exact:
+            self._nesting = nest(plan, self._space.pairs)
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
+        if self._nesting is not None:
+            self._accepted = self._nesting.start()
         self._trial = self._accepted
         top = plan.levels[-1]
         self._mixture = None if top.group is None else Mixture(top.group)
@@ -207,22 +234,31 @@ class Objective:
         return edges
 
     def _engine_levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
+        if self._nesting is not None:
+            return self._nesting.levels()
         return [
             (len(level.factor), level.parent, level.weight, edges)
             for level, edges in zip(self.plan.levels, self._tops, strict=True)
         ]
 
-    def _engine_response(self, units: _Units) -> tuple[object, ...]:
+    def _engine_response(self, number: int) -> tuple[object, ...]:
+        units = self._units[number]
         plan = units.plan
         clusters = self.plan.levels[0].clusters
         first = np.searchsorted(plan.cluster, np.arange(clusters + 1)).astype(np.intp)
+        y, weight, pairs = plan.encoded.y, plan.weight, list(self._space.pairs)
+        if self._nesting is not None:
+            nested = self._nesting.units[number]
+            y, first, pairs = y[nested.order], nested.first, nested.pairs
+            weight = None if weight is None else weight[nested.order]
         block = plan.family.kernel()
         block = plan.family if block is None else block
         quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
-        shape = plan.encoded.y, first, plan.weight, units.channels, units.active, quadratic, block
+        y = np.zeros_like(plan.encoded.y) if units.joined else plan.encoded.y
+        shape = y, first, weight, units.channels, units.active, quadratic, block
         if not units.multiplies:
             return shape
-        return *shape, np.array(self._space.pairs, dtype=np.intp)
+        return *shape, np.array(pairs, dtype=np.intp)
 
     def _lanes(self) -> Lanes | None:
         """Return the vectorised engine where the model has the form it is made for."""
@@ -251,12 +287,17 @@ class Objective:
         levels = self.plan.levels
         counts = [points] * len(levels) if isinstance(points, int) else list(points)
         self.points = tuple(k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True))
-        rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+        if self._nesting is None:
+            rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+        else:
+            rules = [product_rule(layer.q, self.points[layer.level]) for layer in self._nesting.layers]
         self._engine: Lanes | Engine
         if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
             self._engine = self._fast
         else:
-            self._engine = Engine(self._engine_levels(), [self._engine_response(u) for u in self._units])
+            self._engine = Engine(
+                self._engine_levels(), [self._engine_response(r) for r in range(len(self._units))]
+            )
         self._engine.set_rule(rules)
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
@@ -294,6 +335,13 @@ class Objective:
         )
 
     @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Latent coordinates of each level that are integrated one inside the other."""
+        if self._nesting is not None:
+            return self._nesting.dimensions
+        return tuple(len(level.factor) for level in self.plan.levels)
+
+    @property
     def n_clusters(self) -> int:
         """Number of top-level clusters of the data."""
         return len(self._weight)
@@ -314,15 +362,21 @@ class Objective:
     def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> _Evaluation:
         factors = self.factors(theta)
         if not all(np.isfinite(factor).all() for factor in factors):
-            return _Evaluation({"failed": True, "loglik": np.full(self.n_clusters, -np.inf)}, factors, [])
+            return self._failed(factors)
         forms = self._forms(theta, factors)
-        o, a, c = [], [], []
+        made = [units.forms(self._space, theta, factors, forms) for units in self._units]
+        o, slopes = [offset for offset, _ in made], [slope for _, slope in made]
+        joint = [one.forward(theta, o, slopes) for one in self._joint]
+        if None in joint:
+            return self._failed(factors)
         width = self._space.width
-        for units in self._units:
-            offset, slope = units.forms(self._space, theta, factors, forms)
-            o.append(offset)
-            a.append(slope if slope.shape[2] == width else np.ascontiguousarray(slope[:, :, :width]))
-            c.append(np.ascontiguousarray(slope[:, :, width:]) if units.multiplies else None)
+        a = [s if s.shape[2] == width else np.ascontiguousarray(s[:, :, :width]) for s in slopes]
+        c = [
+            np.ascontiguousarray(s[:, :, width:]) if units.multiplies else None
+            for s, units in zip(slopes, self._units, strict=True)
+        ]
+        if self._nesting is not None:
+            o, a, c = self._nesting.scatter(o, a, c)
         options: dict[str, Any] = {"c": c} if self._space.pairs else {}
         # a class that is impossible for a cluster leaves the others their say
         out: dict[str, Any] = self._engine.evaluate(
@@ -330,10 +384,16 @@ class Objective:
         )
         if not out["failed"]:
             self._trial = out["modes"]
+        if self._nesting is not None:
+            self._nesting.gather(out)
         if self._mixture is not None:
             out["loglik"], out["top_share"] = self._mixture.mix(out["loglik"])
             out["failed"] = not np.isfinite(out["loglik"]).all()
-        return _Evaluation(out, factors, forms)
+        return _Evaluation(out, factors, forms, joint)
+
+    def _failed(self, factors: list[Array]) -> _Evaluation:
+        loglik = np.full(self.n_clusters, -np.inf)
+        return _Evaluation({"failed": True, "loglik": loglik}, factors, [], [])
 
     def _pull(self, theta: Array, found: _Evaluation, edges: Sequence[Index] | None) -> Array:
         """Return the gradient (T, P), a row for each top-level cluster where `edges` are given."""
@@ -342,21 +402,36 @@ class Objective:
         share = found.out.get("top_share")
         state = Backward(sums, theta, found.factors, found.forms, tops)
         products = found.out.get("gc") or [None] * len(self._units)
+        offsets, slopes = [], []
         for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
-            first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
             slope = ga
             if self._space.pairs:
-                rest = gc if units.multiplies else np.zeros((*ga.shape[:2], len(self._space.pairs)))
+                pulled = units.multiplies and gc is not None
+                rest = gc if pulled else np.zeros((*ga.shape[:2], len(self._space.pairs)))
                 slope = np.concatenate([ga, rest], axis=2)
             if share is not None:
                 weight = share[units.top]
                 go, slope = go * weight, slope * weight[:, None]
-            units.pull(self._space, go, slope, Sums(first), state)
+            offsets.append(np.array(go) if units.joined else go)
+            slopes.append(np.array(slope) if units.joined else slope)
+        if self._joint:
+            rows = [self._sum_of(units.top, tops) for units in self._units]
+            for joint, parts in zip(self._joint, found.joint, strict=True):
+                joint.backward(parts, offsets, slopes, rows, state.out)
+        for units, offset, slope in zip(self._units, offsets, slopes, strict=True):
+            first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
+            units.pull(self._space, offset, slope, Sums(first), state)
         for latent in reversed(self._latents):
             latent.pull(self._space, state)
         for level, adjoint in zip(self.plan.levels, state.factors, strict=True):
             pull_factor(level, theta, adjoint, state.out)
         return state.out
+
+    def _sum_of(self, top: Index, tops: int) -> Index:
+        """Return which of the sums kept apart each unit goes into."""
+        if tops == 1:
+            return np.zeros_like(top)
+        return top if self._mixture is None else self._mixture.group[top]
 
     def accept(self) -> None:
         """Start later evaluations from the modes found by the last one that succeeded."""
@@ -477,3 +552,4 @@ class _Evaluation:
     out: dict[str, Any]
     factors: list[Array]
     forms: list[Form]
+    joint: list[Any]

@@ -127,7 +127,7 @@ class LatentRatio(Family):
         with np.errstate(all="ignore"):
             parts = self.distribution.block(nu, order)
             ratio = parts[0][0] + (0.5 * np.square(u) + _HALF_LOG_2PI)
-            parts[0][0] = np.where(np.isnan(ratio), -np.inf, ratio)
+            parts[0][0] = np.where(ratio < np.inf, ratio, -np.inf)  # u beyond 1e150
             if order > 0:
                 parts[1][0] = parts[1][0] + u
             if order > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from glamm.compile import ParameterRow
 from glamm.graph import ROW
 
 __all__ = ["ClassFact", "Facts", "LevelFact", "ResponseFact"]
@@ -85,8 +86,8 @@ class Facts:
     notes : tuple of str
         What the reader must know: rows left out, parameters on a boundary.
     classes : tuple of ClassFact
-    held : tuple of (str, str, str, float)
-        Kind, response or latent variable, name and value of parameters that the model holds.
+    held : tuple of (ParameterRow, float)
+        Parameters that the model holds, and their values.
     """
 
     formula: str
@@ -105,7 +106,7 @@ class Facts:
     interrupted: bool = False
     notes: tuple[str, ...] = ()
     classes: tuple[ClassFact, ...] = ()
-    held: tuple[tuple[str, str, str, float], ...] = ()
+    held: tuple[tuple[ParameterRow, float], ...] = ()
 
     @property
     def groups(self) -> tuple[LevelFact, ...]:

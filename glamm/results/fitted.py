@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from glamm.compile import LevelLayout, Lowered, Plan
 from glamm.compile.classes import ClassStates
+from glamm.compile.factors import fill_factor
 from glamm.errors import GlammError
 from glamm.graph import ROW, FamilySpec
 from glamm.inference import Missing, Objective, Optimum, Status
@@ -19,12 +20,15 @@ from glamm.inference.covariance import opg, sandwich
 from glamm.inference.objective import clusters_of
 from glamm.results.covariance import check_covariance, delta_method
 from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
+from glamm.results.fit_measures import FitMeasures, fit_measures
 from glamm.results.forms import Forms, LevelPosterior, evaluate_forms
 from glamm.results.held import held_parameters
+from glamm.results.moments import implied_moments
 from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
+from glamm.results.standardized import standardized
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -183,6 +187,9 @@ class FittedSource:
     @cached_property
     def _forms(self) -> Forms:
         """Forms of the latent variables, and of the predictors of responses and class variables."""
+        return self._forms_at(self.theta)
+
+    def _forms_at(self, theta: Array) -> Forms:
         plan = self.lowered.plan
         latents = [
             (latent, clusters_of(plan, np.arange(plan.levels[latent.level].clusters), latent.level))
@@ -191,7 +198,8 @@ class FittedSource:
         owners = [
             (unit.predictors, clusters_of(plan, unit.cluster)) for unit in plan.responses + plan.memberships
         ]
-        return evaluate_forms(self.theta, self.factors(), latents, owners)
+        factors = [fill_factor(level, theta) for level in plan.levels]
+        return evaluate_forms(theta, factors, latents, owners)
 
     def latent_scores(self) -> tuple[Scores, ...]:
         """Return the posterior moments of the named latent variables."""
@@ -208,9 +216,10 @@ class FittedSource:
             return new_rows(self.layout, self.theta, self.factors(), self.shares(), newdata)
         lowered = self.lowered
         found = []
-        for k, (layout, unit) in enumerate(zip(lowered.responses, lowered.plan.responses, strict=True)):
-            clusters = _known(clusters_of(lowered.plan, unit.cluster))
-            share = np.ones(len(unit.cluster))
+        for k, layout in enumerate(lowered.responses):
+            unit, rows, lowest = self._shown(k)
+            clusters = _known(clusters_of(lowered.plan, lowest))
+            share = np.ones(len(unit))
             for own, cluster in zip(self.shares(), clusters, strict=True):
                 share = share * own[cluster]
             found.append(
@@ -219,14 +228,40 @@ class FittedSource:
                     layout.family,
                     layout.categories,
                     self._forms.space,
-                    self._forms.predictors[k],
+                    tuple(form.take(unit) for form in self._forms.predictors[k]),
                     clusters,
-                    self._origin(layout.rows),
+                    self._origin(rows),
                     self._memberships(clusters),
                     share,
+                    unit,
                 )
             )
         return tuple(found), self.index
+
+    def _shown(self, response: int) -> tuple[Index, Index, Index]:
+        """Return the units of a response as rows of the data show them: unit, row and lowest cluster.
+
+        A row shows the unit of a higher level that belongs to its cluster, if it enters the likelihood.
+        """
+        lowered = self.lowered
+        layout, plan = lowered.responses[response], lowered.plan.responses[response]
+        of_response = lowered.graph.responses[response].level
+        if of_response == ROW:
+            return np.arange(len(layout.rows)), layout.rows, plan.cluster
+        layouts, plans = (
+            lowered.responses + lowered.memberships,
+            lowered.plan.responses + lowered.plan.memberships,
+        )
+        rows = np.concatenate([own.rows for own in layouts])
+        lowest = np.concatenate([own.cluster for own in plans])
+        rows, first = np.unique(rows, return_index=True)
+        lowest = lowest[first]
+        level = [own.name for own in lowered.levels].index(of_response)
+        unit_of = np.full(lowered.plan.levels[level].clusters, -1, dtype=np.intp)
+        unit_of[_known(clusters_of(lowered.plan, plan.cluster))[level]] = np.arange(len(plan.cluster))
+        unit = unit_of[_known(clusters_of(lowered.plan, lowest))[level]]
+        kept = np.flatnonzero(unit >= 0)
+        return unit[kept], rows[kept], lowest[kept]
 
     def _origin(self, rows: Index) -> Index:
         """Return the rows of the data that rows of the extended data repeat."""
@@ -276,6 +311,26 @@ class FittedSource:
 
     def _level_of(self, states: ClassStates) -> int:
         return [level.name for level in self.levels].index(states.variable.level)
+
+    def fit_measures(self, parameters: int) -> FitMeasures | GlammError:
+        """Return the fit measures, or why there are none."""
+        try:
+            implied = implied_moments(self.lowered, self.theta, self._forms)
+            return fit_measures(
+                implied.responses,
+                implied.covariates,
+                float(self.optimum.loglik),
+                parameters,
+                implied.coefficients,
+                implied.covariance,
+            )
+        except GlammError as error:
+            return error
+
+    def standardized(self, cov_type: str) -> pd.DataFrame:
+        """Return the standardised parameters."""
+        covariance = self._theta_covariance(cov_type)
+        return standardized(self.lowered, self.theta, self._forms_at, covariance)
 
     def observed(self) -> tuple[Array, ...]:
         """Return the encoded response values."""

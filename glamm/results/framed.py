@@ -75,6 +75,6 @@ def residuals(source: Source, fitted: Any) -> Any:
             )
         mean = fitted if len(responses) == 1 else fitted[rows.response]
         full = np.full(len(index), np.nan)
-        full[rows.position] = rows.family.observed(y)
+        full[rows.position] = rows.family.observed(y)[rows.unit]
         found[rows.response] = pd.Series(full, index=index, name=rows.response) - mean
     return _joined(found)

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from glamm.compile import LatentLayout, Lowered, ResponseLayout
+import numpy as np
+
+from glamm.compile import LatentLayout, Lowered, ParameterRow, ResponseLayout
 from glamm.graph import LatentVariable, Response
 
-__all__ = ["Held", "held_parameters"]
+__all__ = ["held_parameters"]
 
-Held = tuple[str, str, str, float]
-"""Kind as of `ParameterRow`, response or latent variable it belongs to, name, value."""
+Held = tuple[ParameterRow, float]
 
 
 def held_parameters(lowered: Lowered) -> tuple[Held, ...]:
-    """Return the held loadings, coefficients, variances and covariances of a model."""
+    """Return the held loadings, coefficients, variances and covariances of a model, with their values."""
     graph = lowered.graph
     found: list[Held] = []
     for response, of_response in zip(graph.responses, lowered.responses, strict=True):
         found += _coefficients(response, of_response)
-    for latent, of_latent in zip(graph.latents, lowered.latents, strict=True):
-        found += _coefficients(latent, of_latent)
-    named = {latent.name for latent in graph.latents}
+    layouts = {layout.name: layout for layout in lowered.latents}
+    for latent in graph.latents:
+        found += _coefficients(latent, layouts[latent.name])
+    named = {latent.name: latent.level for latent in graph.latents}
     for spec in graph.covariances:
         if spec.modifier is None or spec.modifier.fixed is None:
             continue
         kind = "covariance" if spec.left != spec.right else "variance" if spec.left in named else "residual"
         owner = "" if kind == "covariance" else spec.left
-        found.append((kind, owner, f"{spec.left} ~~ {spec.right}", float(spec.modifier.fixed)))
+        name, pair = f"{spec.left} ~~ {spec.right}", (spec.left, spec.right)
+        row = ParameterRow(name, kind, owner, terms=pair, level=named.get(spec.left, ""))
+        found.append((row, float(spec.modifier.fixed)))
     return tuple(found)
 
 
@@ -38,21 +42,25 @@ def _coefficients(owner: Response | LatentVariable, layout: ResponseLayout | Lat
         predictors = layout.predictors
     models = {model.parameter: model for model in owner.predictors}
     for predictor in predictors:
+        if predictor.name not in models:
+            continue
         written = owner.name if predictor.name == "mu" else f"{predictor.name}({owner.name})"
         written += f"[{predictor.label}]" if predictor.label else ""
-        places = predictor.numbered.coefficient
-        for column, place, value in zip(predictor.columns, places, predictor.numbered.held, strict=True):
-            if place < 0 and predictor.name in models:
-                yield "fixed", owner.name, f"{written} ~ {column}", float(value)
-        terms = models[predictor.name].latent_terms if predictor.name in models else ()
-        for term, made in zip(terms, predictor.terms, strict=True):
-            numbered = made.numbered
-            for column, place, value in zip(made.columns, numbered.coefficient, numbered.held, strict=True):
-                if place >= 0:
-                    continue
-                more = [] if column == "1" else [column]
+        numbered = predictor.numbered
+        for k in np.flatnonzero(numbered.coefficient < 0):
+            column = predictor.columns[k]
+            row = ParameterRow(
+                f"{written} ~ {column}", "fixed", owner.name, predictor.name, predictor.label, (column,)
+            )
+            yield row, float(numbered.held[k])
+        for term, made in zip(models[predictor.name].latent_terms, predictor.terms, strict=True):
+            for k in np.flatnonzero(made.numbered.coefficient < 0):
+                more = [] if made.columns[k] == "1" else [made.columns[k]]
                 if term.measures:
-                    name = f"{term.measures} =~ {':'.join([written, *more])}"
-                    yield "loading", term.measures, name, float(value)
+                    name, terms = f"{term.measures} =~ {':'.join([written, *more])}", (term.measures,)
                 else:
-                    yield "fixed", owner.name, f"{written} ~ {':'.join([*term.latents, *more])}", float(value)
+                    effect = ":".join([*term.latents, *more])
+                    name, terms = f"{written} ~ {effect}", (effect,)
+                kind = "loading" if term.measures else "fixed"
+                row = ParameterRow(name, kind, owner.name, predictor.name, predictor.label, terms)
+                yield row, float(made.numbered.held[k])

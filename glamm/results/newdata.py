@@ -96,6 +96,7 @@ def new_rows(
                     )
                 ),
                 _share(shares, here),
+                own,
             )
         )
     return tuple(found), index_of(newdata, base.n_rows)

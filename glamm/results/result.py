@@ -12,9 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glamm.compile import ParameterRow
+from glamm.errors import GlammError
+from glamm.results.classes import (
+    ClassFit,
+    class_probabilities,
+    class_profiles,
+    class_size_table,
+    classification_table,
+    modal_classes,
+    relative_entropy,
+    solution_table,
+)
 from glamm.results.covariance import check_covariance
 from glamm.results.estimates import Estimates
 from glamm.results.facts import Facts
+from glamm.results.fit_measures import FitMeasures
 from glamm.results.framed import predictions, residuals
 from glamm.results.frames import glance, tidy
 from glamm.results.layout import Summary
@@ -268,7 +280,11 @@ class Result:
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the summary page; ``print`` it or let a notebook show it."""
-        return summarise(self.facts, self.estimates, self.VarCorr(), cov_type=self.cov_type, alpha=alpha)
+        measures = self._measures if self.facts.latents and isinstance(self._measures, FitMeasures) else None
+        varcorr = self.VarCorr()
+        return summarise(
+            self.facts, self.estimates, varcorr, measures=measures, cov_type=self.cov_type, alpha=alpha
+        )
 
     def __str__(self) -> str:
         return str(self.summary())
@@ -293,6 +309,36 @@ class Result:
     def glance(self) -> pd.DataFrame:
         """Return the facts of the fit as a frame of one row."""
         return glance(self.facts)
+
+    @cached_property
+    def _measures(self) -> FitMeasures | GlammError:
+        return self._source.fit_measures(self.facts.n_parameters)
+
+    def fit_measures(self) -> pd.Series:
+        """Return lavaan's fit measures by its names: ``chisq``, ``df``, ``cfi``, ``rmsea``, ``srmr``.
+
+        They are defined where the responses are Gaussian with identity link and each independent unit (row,
+        or cluster of the only level) has each response once.
+
+        Raises
+        ------
+        GlammError
+            They are not defined for this model; the message says why.
+        """
+        if isinstance(self._measures, GlammError):
+            raise self._measures
+        return pd.Series(self._measures.as_dict(), name="fit_measures")
+
+    def standardized(self) -> pd.DataFrame:
+        """Return standardised loadings, coefficients, variances and covariances with standard errors.
+
+        ``std.lv`` has latent variables with variance 1, ``std.all`` responses and covariates too, all over
+        the sample's covariates. The standard deviation of a categorical response is that of the latent
+        response behind it, whose residual variance is pi^2 / 3 (logit), 1 (probit) or pi^2 / 6 (cloglog,
+        loglog). Where a response has none, and for products, they are NaN. The standard errors
+        (``se.std.lv``, ``se.std.all``) are the delta method's.
+        """
+        return self._source.standardized(self.cov_type)
 
     # ------------------------------------------------ prediction
 
@@ -358,3 +404,38 @@ class Result:
         """Return the fit in a file that `save` wrote."""
         found = read(Path(path))
         return cls(found.facts, found.rows, found.values, found.source, cov_type=found.cov_type)
+
+    # ------------------------------------------------ discrete latent variables
+
+    @cached_property
+    def _classes(self) -> ClassFit:
+        return ClassFit.of(self._source)
+
+    def class_probabilities(self, name: str | None = None) -> pd.DataFrame:
+        """Return posterior class probabilities, one row a cluster; `name`: of which class variable."""
+        return class_probabilities(self._classes, name)
+
+    def classes(self, name: str | None = None) -> pd.Series:
+        """Return the most probable class of each cluster."""
+        return modal_classes(self._classes, name)
+
+    def class_sizes(self, name: str | None = None) -> pd.DataFrame:
+        """Return estimated sizes of the classes with standard errors, and shares of modal assignments."""
+        return class_size_table(self._classes, name)
+
+    def class_profiles(self, name: str | None = None) -> pd.DataFrame:
+        """Return means or category probabilities of the responses by class, with standard errors."""
+        return class_profiles(self._classes, name)
+
+    def classification(self, name: str | None = None) -> pd.DataFrame:
+        """Return average posterior probabilities by modal class."""
+        return classification_table(self._classes, name)
+
+    def entropy(self, name: str | None = None) -> float:
+        """Return the relative entropy: 1 where classes are certain, 0 where nothing is known of them."""
+        return relative_entropy(self._classes, name)
+
+    @property
+    def solutions(self) -> pd.DataFrame:
+        """Local maxima found from random starts, the best first."""
+        return solution_table(self._classes)

@@ -87,6 +87,9 @@ class ResponseRows:
     memberships : tuple of MembershipRows
     share : ndarray, shape (n,)
         Posterior probability of the classes of the row's known clusters; 1 without classes.
+    unit : ndarray of intp, shape (n,)
+        Unit of the response that each row shows: the rows of a cluster show the same unit of a response
+        that the cluster has once.
     """
 
     response: str
@@ -98,6 +101,7 @@ class ResponseRows:
     position: Index
     memberships: tuple[MembershipRows, ...]
     share: Array
+    unit: Index
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -80,7 +80,9 @@ def _draw(source: Source, rng: np.random.Generator) -> pd.DataFrame:
         nu = [form.expected(at) for form in rows.predictors]
         kept = np.flatnonzero(chosen[0][rows.clusters[0]])
         position = rows.position[kept]
-        drawn = rows.family.simulate(rng, y[kept], rows.categories, [value[kept] for value in nu])
+        units, first, shown_by = np.unique(rows.unit[kept], return_index=True, return_inverse=True)
+        at_units = [value[kept[first]] for value in nu]
+        drawn = rows.family.simulate(rng, y[units], rows.categories, at_units)[shown_by]
         shown = rows.family.decode(layout.form.call, drawn)
         for name, values in zip(layout.form.factors, shown.T, strict=True):
             if rows.categories:

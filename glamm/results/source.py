@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glamm.compile import LevelLayout
+from glamm.errors import GlammError
+from glamm.results.fit_measures import FitMeasures
 from glamm.results.forms import LevelPosterior
 from glamm.results.posterior import Clusters, Scores
 from glamm.results.rows import Branches, ModelLayout, ResponseRows
@@ -52,6 +54,18 @@ class Source(Protocol):
 
     def branches(self) -> tuple[Branches, ...]:
         """Return the clusters of the plan and their membership models, lowest level first."""
+
+    def fit_measures(self, parameters: int) -> FitMeasures | GlammError:
+        """Return the fit measures, or why there are none.
+
+        Parameters
+        ----------
+        parameters : int
+            Number of free parameters.
+        """
+
+    def standardized(self, cov_type: str) -> pd.DataFrame:
+        """Return the standardised parameters."""
 
     @property
     def layout(self) -> ModelLayout:

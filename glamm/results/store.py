@@ -26,6 +26,7 @@ from glamm.compile import LevelLayout, ParameterRow
 from glamm.errors import GlammError
 from glamm.results.covariance import COVARIANCES, check_covariance
 from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
+from glamm.results.fit_measures import FitMeasures
 from glamm.results.forms import LevelPosterior
 from glamm.results.newdata import new_rows
 from glamm.results.portable import (
@@ -39,6 +40,7 @@ from glamm.results.portable import (
 )
 from glamm.results.posterior import Clusters, Scores
 from glamm.results.rows import Branches, ModelLayout, ResponseRows
+from glamm.results.standardized import standardized_frame
 
 if TYPE_CHECKING:
     from glamm.results.result import Result
@@ -67,6 +69,10 @@ class StoredSource:
         Of each cluster of the plan among its classes.
     scores : tuple of Scores
     levels : tuple of LevelLayout
+    measures : FitMeasures or str
+        The fit measures, or why there are none.
+    standard : mapping of covariance type to DataFrame
+        Standardised parameters.
     made : ModelLayout or None
         None where the file could not say how designs are made.
     obstacle : str
@@ -81,6 +87,8 @@ class StoredSource:
     probabilities: tuple[Array, ...]
     scores: tuple[Scores, ...]
     levels: tuple[LevelLayout, ...]
+    measures: FitMeasures | str
+    standard: Mapping[str, pd.DataFrame]
     made: ModelLayout | None
     obstacle: str
 
@@ -110,6 +118,16 @@ class StoredSource:
     def shares(self) -> tuple[Array, ...]:
         """Return the posterior probability of each cluster among its classes."""
         return self.probabilities
+
+    def fit_measures(self, parameters: int) -> FitMeasures | GlammError:
+        """Return the saved fit measures, or why there are none."""
+        del parameters
+        return GlammError(self.measures) if isinstance(self.measures, str) else self.measures
+
+    def standardized(self, cov_type: str) -> pd.DataFrame:
+        """Return the saved standardised parameters."""
+        self.covariance(cov_type)
+        return self.standard[cov_type].copy()
 
     @property
     def layout(self) -> ModelLayout:
@@ -184,9 +202,10 @@ def _frozen(value: Any) -> Any:
 
 def _facts(raw: dict[str, Any]) -> Facts:
     responses = tuple(ResponseFact(**item) for item in raw.pop("responses"))
+    held = tuple((ParameterRow(**row), value) for row, value in raw.pop("held"))
     classes = tuple(ClassFact(**item) for item in raw.pop("classes"))
     levels = tuple(LevelFact(**item) for item in raw.pop("levels"))
-    return Facts(responses=responses, levels=levels, classes=classes, **raw)
+    return Facts(responses=responses, levels=levels, classes=classes, held=held, **raw)
 
 
 # ---------------------------------------------------------------- files
@@ -204,6 +223,7 @@ def stored_source(result: Result) -> StoredSource:
         except GlammError:
             # one cluster has no robust covariance: the file then has none either
             continue
+    measures = source.fit_measures(result.facts.n_parameters)
     return StoredSource(
         source.theta,
         matrices,
@@ -213,6 +233,8 @@ def stored_source(result: Result) -> StoredSource:
         source.shares(),
         source.latent_scores(),
         source.levels,
+        measures if isinstance(measures, FitMeasures) else str(measures),
+        {cov_type: source.standardized(cov_type) for cov_type in matrices},
         without_rows(source.layout),
         "",
     )
@@ -248,6 +270,9 @@ def write(result: Result, path: Path) -> None:
             described = layout_to_json(source.made, [fact.family for fact in result.facts.responses])
         except GlammError as error:
             obstacle = str(error)
+    for cov_type, frame in source.standard.items():
+        arrays[f"standardized_{cov_type}"] = frame.to_numpy()
+    measures = source.measures
     document = {
         "format": FORMAT,
         "glamm": version("glamm"),
@@ -258,6 +283,8 @@ def write(result: Result, path: Path) -> None:
         "levels": [level_to_json(level) for level in source.levels],
         "clusters": [index_to_json(of_data.index) for of_data in source.of_data],
         "scores": [scores.names for scores in source.scores],
+        "measures": dataclasses.asdict(measures) if isinstance(measures, FitMeasures) else measures,
+        "standardized": {cov_type: list(frame.index) for cov_type, frame in source.standard.items()},
         "layout": described,
         "obstacle": obstacle,
     }
@@ -304,7 +331,7 @@ def read(path: Path) -> Contents:
 def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
     count = range(len(document["levels"]))
     levels = tuple(level_from_json(level) for level in document["levels"])
-    described = document["layout"]
+    described, measures = document["layout"], document["measures"]
     source = StoredSource(
         theta=arrays["theta"],
         matrices={
@@ -322,6 +349,11 @@ def _contents(document: dict[str, Any], arrays: dict[str, Array]) -> Contents:
             Scores(tuple(document["scores"][k]), arrays[f"score_{k}"], arrays[f"variance_{k}"]) for k in count
         ),
         levels=levels,
+        measures=measures if isinstance(measures, str) else FitMeasures(**measures),
+        standard={
+            cov_type: standardized_frame(names, arrays[f"standardized_{cov_type}"])
+            for cov_type, names in document["standardized"].items()
+        },
         made=None if described is None else layout_from_json(described, levels),
         obstacle=document["obstacle"],
     )

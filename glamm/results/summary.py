@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from glamm.compile.parameters import ParameterRow
+from glamm.graph import ROW
 from glamm.results.estimates import Estimates, effect_label, tested
 from glamm.results.facts import Facts
+from glamm.results.fit_measures import FitMeasures
 from glamm.results.layout import Block, Pairs, Summary, TableBlock, TextBlock, fixed, number, p_value
+from glamm.results.sections import SECTIONS, section_of
 from glamm.results.varcorr import VarCorr
 
 __all__ = ["coefficient_label", "summarise"]
@@ -50,46 +55,94 @@ def _points(facts: Facts) -> str:
     return words
 
 
-def _header(facts: Facts, cov_type: str) -> list[Block]:
+def _title(facts: Facts) -> str:
+    if facts.latents or facts.classes:
+        return "Generalized linear latent and mixed model"
+    return "Generalized linear mixed model" if facts.groups else "Generalized linear model"
+
+
+def _latent(facts: Facts) -> list[tuple[str, str]]:
+    """Return the lines that name the latent variables and classes."""
+    items = []
+    levels = [level for level in reversed(facts.levels) if level.latents]
+    if levels:
+        words = [f"{', '.join(level.latents)} ({level.name})" for level in levels]
+        items.append(("Latent variables", "; ".join(words)))
+    for fact in facts.classes:
+        items.append((f"Classes {fact.name} ({fact.level})", f"{len(fact.labels)}: {', '.join(fact.labels)}"))
+    return items
+
+
+def _measures(measures: FitMeasures) -> list[tuple[str, str]]:
+    """Return the lines of fit measures."""
+    test = f"{measures.chisq:.3f} on {measures.df} degrees of freedom"
+    if measures.df > 0:
+        p = p_value(measures.pvalue)
+        test += f", p {p}" if p.startswith("<") else f", p = {p}"
+    low, high = measures.rmsea_ci_lower, measures.rmsea_ci_upper
+    return [
+        ("Chi-square", test),
+        ("CFI, TLI", f"{measures.cfi:.3f}, {measures.tli:.3f}"),
+        ("RMSEA, SRMR", f"{measures.rmsea:.3f} (90% {low:.3f} to {high:.3f}), {measures.srmr:.3f}"),
+    ]
+
+
+def _header(facts: Facts, measures: FitMeasures | None, cov_type: str) -> list[Block]:
     families = [f"{r.name} ~ {r.family}" if len(facts.responses) > 1 else r.family for r in facts.responses]
-    items = [("Formula", facts.formula), ("Family", "\n".join(families))]
+    items = [("Formula", facts.formula), ("Family", "\n".join(families)), *_latent(facts)]
     groups = [f"{level.name} {level.clusters}" for level in facts.groups]
     observations = f"{facts.nobs:g}"
+    observations += "".join(f" in {level.clusters} rows" for level in facts.levels if level.name == ROW)
     items.append(("Observations", observations + (f"; groups: {', '.join(groups)}" if groups else "")))
     items.append(("Log-likelihood", f"{facts.log_likelihood:.4f} ({facts.n_parameters} parameters)"))
     items.append(("AIC, BIC", f"{facts.aic:.2f}, {facts.bic:.2f}"))
+    items += _measures(measures) if measures is not None else []
     items.append(("Integration", _points(facts)))
     state = "yes" if facts.converged else "NO"
     items.append(
         ("Converged", f"{state} (relative gradient {facts.gradient:.1e}, condition {facts.condition:.1e})")
     )
-    title = "Generalized linear mixed model" if groups else "Generalized linear model"
-    blocks: list[Block] = [TextBlock((f"{title}, maximum likelihood",)), Pairs(tuple(items))]
+    blocks: list[Block] = [TextBlock((f"{_title(facts)}, maximum likelihood",)), Pairs(tuple(items))]
     if TITLES[cov_type]:
         blocks.append(TextBlock((TITLES[cov_type],)))
     return blocks
 
 
-def _coefficients(title: str, estimates: Estimates, chosen: list[int], alpha: float) -> TableBlock:
+def _sections(facts: Facts, estimates: Estimates, alpha: float) -> list[Block]:
+    """Return the tables of a model with latent variables; held parameters stand before free ones."""
+    section = section_of(facts)
+    blocks: list[Block] = []
+    for title in SECTIONS:
+        chosen = [i for i, row in enumerate(estimates.rows) if section(row) == title]
+        held = [(row, value) for row, value in facts.held if section(row) == title]
+        if chosen or held:
+            blocks.append(_coefficients(title, estimates, chosen, alpha, lambda row: row.name, held))
+    return blocks
+
+
+def _coefficients(
+    title: str,
+    estimates: Estimates,
+    chosen: list[int],
+    alpha: float,
+    label: Callable[[ParameterRow], str],
+    held: Sequence[tuple[ParameterRow, float]] = (),
+) -> TableBlock:
     errors, z, p = estimates.standard_errors(), estimates.statistics(), estimates.p_values()
     limits = estimates.intervals(alpha)
     low, high = f"[{alpha / 2:.4g}", f"{1 - alpha / 2:.4g}]"
     any_tested = any(tested(estimates.rows[i]) for i in chosen)
     header = ("", "Estimate", "Std.Err.", *(("z", "P>|z|") if any_tested else ()), low, high)
-    body = []
+    lines = [(row, (label(row), number(value), *[""] * (len(header) - 2))) for row, value in held]
     for i in chosen:
         test = (fixed(z[i]), p_value(p[i])) if any_tested else ()
-        body.append(
-            (
-                coefficient_label(estimates.rows[i]),
-                number(estimates.values[i]),
-                number(errors[i]),
-                *test,
-                number(limits[i, 0]),
-                number(limits[i, 1]),
-            )
-        )
-    return TableBlock(title, header, tuple(body))
+        row = estimates.rows[i]
+        cells = (number(estimates.values[i]), number(errors[i]), *test)
+        lines.append((row, (label(row), *cells, number(limits[i, 0]), number(limits[i, 1]))))
+    # the loadings of a latent variable stand together
+    groups = list(dict.fromkeys(row.terms if row.kind == "loading" else () for row, _ in lines))
+    lines.sort(key=lambda line: groups.index(line[0].terms if line[0].kind == "loading" else ()))
+    return TableBlock(title, header, tuple(cells for _, cells in lines))
 
 
 def _footnotes(facts: Facts, estimates: Estimates) -> list[str]:
@@ -105,7 +158,13 @@ def _footnotes(facts: Facts, estimates: Estimates) -> list[str]:
 
 
 def summarise(
-    facts: Facts, estimates: Estimates, varcorr: VarCorr, *, cov_type: str = "nonrobust", alpha: float = 0.05
+    facts: Facts,
+    estimates: Estimates,
+    varcorr: VarCorr,
+    *,
+    measures: FitMeasures | None = None,
+    cov_type: str = "nonrobust",
+    alpha: float = 0.05,
 ) -> Summary:
     """Return the summary page.
 
@@ -114,30 +173,51 @@ def summarise(
     facts : Facts
     estimates : Estimates
     varcorr : VarCorr
+    measures : FitMeasures, optional
     cov_type : {"nonrobust", "robust", "opg"}
     alpha : float
         One minus the coverage of the intervals.
     """
-    blocks = _header(facts, cov_type)
-    if len(varcorr):
-        blocks.append(varcorr.table())
+    blocks = _header(facts, measures, cov_type)
+    if facts.latents:
+        # residual standard deviations have a table of their own
+        blocks += [VarCorr(varcorr.levels, {}).table()] if len(varcorr) else []
+        blocks += _sections(facts, estimates, alpha)
+    else:
+        blocks += _regressions(facts, estimates, varcorr, alpha)
+    notes = _footnotes(facts, estimates)
+    if notes:
+        blocks.append(TextBlock(tuple(f"note: {note}" for note in notes)))
+    return Summary(tuple(blocks))
+
+
+def _regressions(facts: Facts, estimates: Estimates, varcorr: VarCorr, alpha: float) -> list[Block]:
+    """Return the tables of a model without named latent variables, response by response."""
+    blocks: list[Block] = [varcorr.table()] if len(varcorr) else []
     rows = estimates.rows
     for response in facts.responses:
         several = len(facts.responses) > 1
         suffix = f" of {response.name}" if several else ""
         main = [i for i, row in enumerate(rows) if row.kind == "fixed" and row.response == response.name]
         if main:
-            blocks.append(_coefficients(f"Fixed effects{suffix}", estimates, main, alpha))
+            blocks.append(_coefficients(f"Fixed effects{suffix}", estimates, main, alpha, coefficient_label))
         # the residual sd of a mixed model stands below its random effects, where lme4 has it
         shown = response.residual if len(varcorr) else ""
         other = [
             i
             for i, row in enumerate(rows)
-            if row.kind == "auxiliary" and row.response == response.name and row.predictor != shown
+            if row.kind in ("auxiliary", "residual")
+            and row.response == response.name
+            and not (row.kind == "auxiliary" and row.predictor == shown)
         ]
         if other:
-            blocks.append(_coefficients(f"Auxiliary parameters{suffix}", estimates, other, alpha))
-    notes = _footnotes(facts, estimates)
-    if notes:
-        blocks.append(TextBlock(tuple(f"note: {note}" for note in notes)))
-    return Summary(tuple(blocks))
+            title = f"Auxiliary parameters{suffix}"
+            blocks.append(_coefficients(title, estimates, other, alpha, coefficient_label))
+    for fact in facts.classes:
+        own = [i for i, row in enumerate(rows) if row.response == fact.name]
+        if own:
+            suffix = f" in {fact.name}" if len(facts.classes) > 1 else ""
+            blocks.append(
+                _coefficients(f"Class membership{suffix}", estimates, own, alpha, coefficient_label)
+            )
+    return blocks

@@ -149,3 +149,27 @@ def test_published_guessing_model():
         code = np.column_stack((y[:, item - 1], np.ones(len(y))))
         terms.append(family.log_likelihood(code, [b[f"b{item}"] + b[f"l{item}"] * THETA[:, None], guess]))
     assert integral(terms) == pytest.approx(theirs["loglik"], abs=1e-6)
+
+
+@pytest.mark.parametrize("asymptotes", ["upper", "both"])
+def test_regression_of_the_asymptotes(asymptotes):
+    """Log odds of guessing differ between items; slips are common to them."""
+    rng = np.random.RandomState(5)
+    x, item = 2.0 * rng.normal(size=2000), rng.randint(0, 2, 2000)
+    low = np.array([0.1, 0.3])[item] if asymptotes == "both" else 0.0
+    y = (rng.uniform(size=2000) < low + (0.85 - low) * expit(0.3 + 1.5 * x)).astype(float)
+    data = pd.DataFrame({"y": y, "x": x, "item": np.array(["a", "b"])[item]})
+    guessing = "; guess(y) ~ 0 + item" if asymptotes == "both" else ""
+    found = glamm.fit(f"y ~ x{guessing}", data, f'binomial(logit, asymptotes="{asymptotes}")')
+    assert found.converged, found.status
+
+    def log_likelihood(b):
+        guess = expit(b[2:4])[item] if asymptotes == "both" else 0.0
+        p = guess + (1.0 - b[-1] - guess) * expit(b[0] + b[1] * x)
+        return stats.bernoulli.logpmf(y, p).sum()
+
+    at = found.params.to_numpy()
+    assert found.llf == pytest.approx(log_likelihood(at), abs=1e-9)
+    for unit in np.diag(1e-3 * found.bse.to_numpy()):
+        slope = (log_likelihood(at + unit) - log_likelihood(at - unit)) / 2e-3
+        assert abs(slope) < 1e-5

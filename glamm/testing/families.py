@@ -1,190 +1,28 @@
-"""Checks that a plugin keeps its promises; authors run them in their own test suites.
-
-Each check raises AssertionError with a sentence that says what is wrong. Examples are drawn by hypothesis
-without randomness of their own, so a check that passes once passes always.
-"""
+"""Checks of a family."""
 
 from __future__ import annotations
 
 import itertools
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from glamm import registry
 from glamm.kernels._families import call_block
 from glamm.numdiff import pairs
-from glamm.protocols import (
-    Array,
-    Column,
-    Encoded,
-    Family,
-    Interval,
-    LatentDistribution,
-    LatentRatio,
-    Link,
-    ResponseError,
-)
-from glamm.protocols.latents import natural
+from glamm.protocols import Array, Column, Encoded, Family, Interval, ResponseError
+from glamm.testing._common import EXAMPLES, EXTREMES, close, inside, stretch
 
-__all__ = ["check_family", "check_latent_distribution", "check_link"]
-
-_EXAMPLES = settings(
-    max_examples=8,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-_EXTREMES = np.array([-1e300, -1e4, -745.0, -300.0, -40.0, 40.0, 300.0, 745.0, 1e4, 1e300])
-_LEGENDRE = np.polynomial.legendre.leggauss(8)
-
-
-def _close(actual: Array, expected: Array, rtol: float, atol: float, what: str) -> None:
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol, err_msg=what)
-
-
-def _inside(interval: Interval, t: Array, centre: float = 0.0, spread: float = 1.0) -> Array:
-    """Map real numbers smoothly and one-to-one into the interior of `interval`."""
-    low, high = interval.low, interval.high
-    if np.isfinite(low) and np.isfinite(high):
-        return np.asarray(low + (high - low) / (1.0 + np.exp(-t)))
-    if np.isfinite(low):
-        return np.asarray(low + max(spread, 1e-300) * np.exp(t))
-    if np.isfinite(high):
-        return np.asarray(high - max(spread, 1e-300) * np.exp(t))
-    return np.asarray(centre + spread * np.sinh(t))
-
-
-def _stretch(interval: Interval, t: Array, spread: float) -> Array:
-    """Return the derivative of `_inside` in `t`."""
-    low, high = interval.low, interval.high
-    if np.isfinite(low) and np.isfinite(high):
-        p = 1.0 / (1.0 + np.exp(-np.abs(t)))
-        return np.asarray((high - low) * p * (1.0 - p))
-    if np.isfinite(low) or np.isfinite(high):
-        return np.asarray(max(spread, 1e-300) * np.exp(t))
-    return np.asarray(spread * np.cosh(t))
-
-
-# ------------------------------------------------ links
-
-
-def check_link(link: Link | type[Link]) -> None:
-    """Check a link: monotone, its own inverse's inverse, right derivatives, calm at extremes, pickles.
-
-    Parameters
-    ----------
-    link : Link or subclass of Link
-        A class is called without arguments.
-    """
-    link = link() if isinstance(link, type) else link
-    assert isinstance(link, Link), f"{link!r} is not a glamm.Link"
-    what = f"link {link.name or type(link).__name__}"
-    bounded = np.isfinite(link.mean.low) and np.isfinite(link.mean.high)
-    reach = 12.0 if bounded else 8.0
-
-    @_EXAMPLES
-    @given(st.lists(st.floats(-reach, reach), min_size=2, max_size=20))
-    def properties(positions: list[float]) -> None:
-        t = np.unique(np.round(positions, 3))
-        mu = _inside(link.mean, t)
-        nu = link.link(mu)
-        assert nu.shape == mu.shape, f"{what}: link() changes the shape"
-        assert np.isfinite(nu).all(), f"{what}: link() is not finite inside {link.mean}"
-        _close(link.inverse(nu), mu, 1e-8, 0.0, f"{what}: inverse(link(mu)) is not mu")
-        steps = np.sign(np.diff(nu))
-        assert np.all(steps == steps[:1]) and np.all(steps != 0.0), f"{what}: not strictly monotone"
-        further = _inside(link.mean, t + 0.25)
-        middle, half = 0.5 * (link.link(further) + nu), 0.5 * (link.link(further) - nu)
-        nodes = middle + half * _LEGENDRE[0][:, None]
-        rise = half * np.sum(_LEGENDRE[1][:, None] * link.derivative(nodes), axis=0)
-        _close(rise, further - mu, 1e-5, 0.0, f"{what}: derivative() does not integrate to inverse()")
-        _close(link.log_inverse(nu)[mu > 0], np.log(mu[mu > 0]), 1e-8, 1e-8, f"{what}: log_inverse()")
-        if link.mean.low >= 0.0 and link.mean.high <= 1.0:
-            _close(link.log_complement(nu), np.log1p(-mu), 1e-8, 1e-8, f"{what}: log_complement()")
-            lower, upper = np.minimum(nu, link.link(further)), np.maximum(nu, link.link(further))
-            expected = np.log(np.abs(further - mu))
-            _close(link.log_difference(lower, upper), expected, 1e-5, 1e-8, f"{what}: log_difference()")
-
-    properties()
-    grid = np.linspace(0.3, 0.7, 6).reshape(2, 3)
-    assert link.inverse(link.link(grid)).shape == (2, 3), f"{what}: inverse() changes the shape"
-    ends = link.inverse(_EXTREMES)
-    if bounded:
-        within = (ends >= link.mean.low) & (ends <= link.mean.high)
-        assert within.all(), f"{what}: inverse() leaves {link.mean} at nu = {_EXTREMES[~within]}"
-    copy = pickle.loads(pickle.dumps(link))
-    assert np.array_equal(copy.inverse(grid), link.inverse(grid)), f"{what}: a pickled copy differs"
-
-
-# ------------------------------------------------ latent distributions
-
-
-def check_latent_distribution(distribution: LatentDistribution) -> None:
-    """Check a latent distribution: total 1, mean 0 and variance 1 at any parameters, derivatives, simulation.
-
-    Parameters
-    ----------
-    distribution : LatentDistribution
-    """
-    assert isinstance(distribution, LatentDistribution), f"{distribution!r} is no LatentDistribution"
-    what = f"latent distribution {distribution.name or type(distribution).__name__}"
-    ratio = LatentRatio(distribution)
-    encoded = ratio.units(1)
-    starts = np.array(ratio.start(encoded, np.ones(1)))
-    fixed = np.array([p.fixed is not None for p in ratio.predictors(encoded)[1:]], bool)
-    case = _Case(ratio, encoded, starts, what)
-    size = starts.size - 1
-
-    @_EXAMPLES
-    @given(st.lists(st.floats(-1.0, 1.0), min_size=size, max_size=size), st.floats(-3.0, 3.0))
-    def properties(shifts: list[float], position: float) -> None:
-        moved = np.where(fixed, 0.0, np.array(shifts))
-        _check_moments(distribution, starts[1:] + moved, what)
-        shifted = np.concatenate((starts[:1], starts[1:] + moved))
-        _check_block(replace(case, start=shifted), np.array([position, 0.3]), 0.0, 3)
-
-    properties()
-    u, mass = _check_moments(distribution, starts[1:], what)
-    parameters = [float(p) for p in natural(distribution.parameters, list(starts[1:]))]
-    ends = distribution.log_density(_EXTREMES, *map(np.asarray, parameters))
-    assert not np.isnan(ends).any() and np.all(ends < 0.0), f"{what}: bad log density far out: {ends}"
-    _check_extremes(case)
-    draws = distribution.simulate(np.random.default_rng(1), 4000, *parameters)
-    assert draws.shape == (4000,), f"{what}: simulate() returns shape {draws.shape}"
-    p_value = stats.kstest(draws, lambda x: np.interp(x, u, np.cumsum(mass))).pvalue
-    assert p_value > 1e-4, f"{what}: simulate() does not follow the density (p = {p_value:.1g})"
-    copy = pickle.loads(pickle.dumps(distribution))
-    at = u[::500], *map(np.asarray, parameters)
-    assert np.array_equal(copy.log_density(*at), distribution.log_density(*at)), (
-        f"{what}: a pickled copy differs"
-    )
-
-
-def _check_moments(distribution: LatentDistribution, linear: Array, what: str) -> tuple[Array, Array]:
-    """Check total, mean and variance at parameters on their linear scale; return points and their mass."""
-    t = np.linspace(-40.0, 40.0, 16001)
-    u, jacobian = np.sinh(t), np.cosh(t) * (t[1] - t[0])
-    parameters = natural(distribution.parameters, list(linear))
-    mass = np.exp(distribution.log_density(u, *parameters)) * jacobian
-    at = f"at {', '.join(f'{p:.3g}' for p in parameters)}" if parameters else "everywhere"
-    _close(mass.sum(), np.ones(()), 1e-7, 0.0, f"{what}: the density does not integrate to 1 {at}")
-    _close((u * mass).sum(), np.zeros(()), 0.0, 1e-6, f"{what}: the mean is not 0 {at}")
-    _close((u**2 * mass).sum(), np.ones(()), 1e-6, 0.0, f"{what}: the variance is not 1 {at}")
-    return u, mass
-
-
-# ------------------------------------------------ families
+__all__ = ["Case", "check_block", "check_extremes", "check_family"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Case:
+class Case:
     """A family with a response: what every property of it starts from."""
 
     family: Family
@@ -194,6 +32,7 @@ class _Case:
 
     @property
     def y(self) -> Array:
+        """The encoded response, shape (n, ny)."""
         return self.encoded.y
 
     def channels(self, predictors: Array, encoded: Encoded | None = None) -> list[Array]:
@@ -226,7 +65,7 @@ def _example(family: Family) -> tuple[str, Sequence[Column]]:
     support = getattr(family, "support", None)
     trials: list[Array] = []
     if support is not None:
-        values = _inside(support, rng.normal(size=24), spread=2.0)
+        values = inside(support, rng.normal(size=24), spread=2.0)
         trials.append(np.floor(values) if support.integer else values)
     trials += [np.arange(24.0) % 4, np.arange(24.0) % 2]
     for values in trials:
@@ -290,26 +129,26 @@ def check_family(
     assert np.isfinite(start).all(), f"{what}: start() is not finite: {start}"
     if family.stacked:  # its predictors start the same and may be moved apart
         start = start + np.linspace(-0.5, 0.5, start.size)
-    case = _Case(family, encoded, start, what)
+    case = Case(family, encoded, start, what)
     ll = family.log_likelihood(case.y, case.channels(case.at(np.zeros(1))))
     assert ll.shape == (1, case.y.shape[0]), f"{what}: log_likelihood() has shape {ll.shape}"
     assert np.isfinite(ll).all(), f"{what}: the log likelihood at the start is not finite"
 
-    @_EXAMPLES
+    @EXAMPLES
     @given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=3), st.floats(-0.4, 0.4))
     def derivatives(shifts: list[float], spread: float) -> None:
-        _check_block(case, _kept_valid(case, np.array(shifts)), spread, 2)
+        check_block(case, _kept_valid(case, np.array(shifts)), spread, 2)
 
     derivatives()
-    _check_block(case, _kept_valid(case, np.array([-0.5, 0.5])), 0.1, 3)
-    _check_extremes(case)
+    check_block(case, _kept_valid(case, np.array([-0.5, 0.5])), 0.1, 3)
+    check_extremes(case)
     _check_density(case, outcomes)
     copy = pickle.loads(pickle.dumps(family))
     again = copy.log_likelihood(case.y, case.channels(case.at(np.zeros(1))))
     assert np.array_equal(again, ll), f"{what}: a pickled copy differs"
 
 
-def _kept_valid(case: _Case, shift: Array) -> Array:
+def _kept_valid(case: Case, shift: Array) -> Array:
     """Scale shifts of mu down until the likelihood is positive there (``poisson(identity)``)."""
     for _ in range(8):
         ends = np.concatenate((1.3 * shift - 0.2, 1.3 * shift + 0.2))
@@ -319,14 +158,14 @@ def _kept_valid(case: _Case, shift: Array) -> Array:
     return np.zeros_like(shift)
 
 
-def _check_block(case: _Case, shift: Array, spread: float, order: int) -> None:
+def check_block(case: Case, shift: Array, spread: float, order: int) -> None:
     """Compare each order of `block` with differences of the one below, and the compiled block with it."""
     family, y, what = case.family, case.y, case.what
     nu = case.channels(case.at(shift, spread))
     n_channels = len(nu)
     steps = [1e-3 * family.radius(nu), *[np.full((), 1e-3)] * (n_channels - 1)]
     block = family.block(y, nu, order)
-    _close(block[0][0], family.log_likelihood(y, nu), 1e-12, 1e-12, f"{what}: block() and log_likelihood()")
+    close(block[0][0], family.log_likelihood(y, nu), 1e-12, 1e-12, f"{what}: block() and log_likelihood()")
     second = {pair: k for k, pair in enumerate(pairs(n_channels))}
 
     def difference(c: int, order: int) -> list[Array]:
@@ -355,7 +194,7 @@ def _check_block(case: _Case, shift: Array, spread: float, order: int) -> None:
         compiled = call_block(kernel, y, nu, order)
     except ValueError:  # third derivatives are optional
         compiled = call_block(kernel, y, nu, 2)
-    _close(compiled[0][0], block[0][0], 1e-9, 1e-9, f"{what}: the compiled log density")
+    close(compiled[0][0], block[0][0], 1e-9, 1e-9, f"{what}: the compiled log density")
     for degree in range(1, len(compiled)):
         for k, (fast, slow) in enumerate(zip(compiled[degree], block[degree], strict=True)):
             _same_slope(fast, slow, f"{what}: compiled derivative {k} of order {degree}")
@@ -363,14 +202,14 @@ def _check_block(case: _Case, shift: Array, spread: float, order: int) -> None:
 
 def _same_slope(actual: Array, expected: Array, what: str) -> None:
     scale = float(np.max(np.abs(expected), initial=1.0))
-    _close(actual, expected, 2e-5, 2e-5 * min(scale, 1e3), what)
+    close(actual, expected, 2e-5, 2e-5 * min(scale, 1e3), what)
 
 
-def _check_extremes(case: _Case) -> None:
+def check_extremes(case: Case) -> None:
     """Far-out predictors give a log density that is a number or minus infinity."""
     for k in range(case.start.size):
-        predictors = case.at(np.zeros(_EXTREMES.size))
-        predictors[k] = _EXTREMES[:, None]
+        predictors = case.at(np.zeros(EXTREMES.size))
+        predictors[k] = EXTREMES[:, None]
         nu = case.channels(predictors)
         results = {"log_likelihood()": case.family.log_likelihood(case.y, nu)}
         kernel = case.family.kernel()
@@ -385,14 +224,14 @@ def _check_extremes(case: _Case) -> None:
         for source, ll in results.items():
             bad = np.isnan(ll) | np.isposinf(ll)
             assert not bad.any(), (
-                f"{case.what}: {source} is {ll[bad][0]} where predictor {k} is {_EXTREMES[bad.any(axis=1)]}"
+                f"{case.what}: {source} is {ll[bad][0]} where predictor {k} is {EXTREMES[bad.any(axis=1)]}"
             )
 
 
 # ------------------------------------------------ density, mean and simulation
 
 
-def _check_density(case: _Case, outcomes: Array | None) -> None:
+def _check_density(case: Case, outcomes: Array | None) -> None:
     support: Interval | None = getattr(case.family, "support", None)
     for shift in (0.0, 0.3):
         shift = float(_kept_valid(case, np.array([shift]))[0])
@@ -403,13 +242,13 @@ def _check_density(case: _Case, outcomes: Array | None) -> None:
             mass = np.exp(_log_density(case, y, predictors))
         else:
             y, mass = _continuous(case, support, predictors)
-        _close(mass.sum(), np.ones(()), 2e-6, 0.0, f"{case.what}: the density has not total 1")
+        close(mass.sum(), np.ones(()), 2e-6, 0.0, f"{case.what}: the density has not total 1")
         _check_mean(case, y, mass, predictors)
         if type(case.family).simulate is not Family.simulate:
             _check_simulation(case, y, mass, predictors, discrete=discrete)
 
 
-def _log_density(case: _Case, y: Array, predictors: Array) -> Array:
+def _log_density(case: Case, y: Array, predictors: Array) -> Array:
     """Return the log density of each row of `y` at one value of the predictors."""
     encoded = Encoded(np.ascontiguousarray(y), case.encoded.categories)
     wide = np.broadcast_to(predictors[:, None, None], (predictors.size, 1, y.shape[0]))
@@ -417,7 +256,7 @@ def _log_density(case: _Case, y: Array, predictors: Array) -> Array:
     return log_density
 
 
-def _outcomes(case: _Case, predictors: Array) -> Array:
+def _outcomes(case: Case, predictors: Array) -> Array:
     """Return what one unit can be: whole numbers of the support, or the rows seen."""
     support = getattr(case.family, "support", None)
     if support is None or case.y.shape[1] > 1:
@@ -431,21 +270,21 @@ def _outcomes(case: _Case, predictors: Array) -> Array:
     return np.arange(float(low), float(stop))[:, None]
 
 
-def _continuous(case: _Case, support: Interval, predictors: Array) -> tuple[Array, Array]:
+def _continuous(case: Case, support: Interval, predictors: Array) -> tuple[Array, Array]:
     """Return points of the support and their share of the probability, by a trapezoid rule."""
     t = np.linspace(-30.0, 30.0, 12001)
     seen = case.y[:, 0]
     centre = float(np.mean(seen))
     spread = float(np.std(seen)) if support.low == -np.inf else abs(centre - support.low)
-    values = _inside(support, t, centre, spread)
+    values = inside(support, t, centre, spread)
     keep = support.contains(values)
     y = np.repeat(case.y[:1], keep.sum(), axis=0)
     y[:, 0] = values[keep]
-    weight = np.abs(_stretch(support, t, spread)[keep]) * (t[1] - t[0])
+    weight = np.abs(stretch(support, t, spread)[keep]) * (t[1] - t[0])
     return y, np.exp(_log_density(case, y, predictors)) * weight
 
 
-def _check_mean(case: _Case, y: Array, mass: Array, predictors: Array) -> None:
+def _check_mean(case: Case, y: Array, mass: Array, predictors: Array) -> None:
     mean = case.family.mean_value(case.encoded.categories, [np.array([value]) for value in predictors])
     if case.encoded.categories:
         assert mean.shape == (1, len(case.encoded.categories)), (
@@ -453,7 +292,7 @@ def _check_mean(case: _Case, y: Array, mass: Array, predictors: Array) -> None:
         )
         code = case.family.observed(y).astype(np.intp)
         total = np.bincount(code, weights=mass, minlength=mean.shape[1])
-        _close(
+        close(
             mean[0],
             np.asarray(total, float),
             1e-8,
@@ -461,10 +300,10 @@ def _check_mean(case: _Case, y: Array, mass: Array, predictors: Array) -> None:
             f"{case.what}: mean_value() and the density differ",
         )
     elif getattr(case.family, "support", None) is not None:
-        _close(mean[0], (mass * y[:, 0]).sum(), 1e-4, 1e-7, f"{case.what}: mean_value() is not the mean")
+        close(mean[0], (mass * y[:, 0]).sum(), 1e-4, 1e-7, f"{case.what}: mean_value() is not the mean")
 
 
-def _check_simulation(case: _Case, y: Array, mass: Array, predictors: Array, *, discrete: bool) -> None:
+def _check_simulation(case: Case, y: Array, mass: Array, predictors: Array, *, discrete: bool) -> None:
     """Compare 4000 draws with the density, by chi-square or by Kolmogorov and Smirnov."""
     size = 4000
     wide = [np.full(size, value) for value in predictors]

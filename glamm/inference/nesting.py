@@ -1,0 +1,289 @@
+"""The plan's arrays as the engine wants them where latent coordinates are integrated side by side.
+
+See `glamm.inference.elimination` for what is integrated inside what. Outside of here units stay in the order
+of the plan and coordinates in that of its levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import Plan, ResponsePlan
+from glamm.inference.elimination import Layer, block_tree, layers_of
+from glamm.inference.forms import clusters_of
+from glamm.inference.structure import Touched, touched
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+Pairs = Sequence[tuple[int, int]]
+
+__all__ = ["Nesting", "nest"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Units of a response in one lowest block: their rows and columns in the engine and in the plan."""
+
+    to_rows: Index
+    from_rows: Index
+    to_columns: Index
+    from_columns: Index
+    to_pairs: Index
+    from_pairs: Index
+
+
+class _Units:
+    """The units of one response, sorted by cluster of the engine."""
+
+    def __init__(self, cluster: Index, clusters: int, blocks: Index, columns: Sequence[Index], pairs: Pairs):
+        self.order = np.argsort(cluster, kind="stable").astype(np.intp)
+        self.first = np.searchsorted(cluster[self.order], np.arange(clusters + 1)).astype(np.intp)
+        self.width = len(columns[0])
+        sorted_blocks = blocks[self.order]
+        used = np.unique(blocks)
+        found = {k: self._paired(columns[k], pairs) for k in used}
+        self.pairs = sorted(set().union(*(set(pairing.values()) for pairing in found.values())))
+        self.parts = []
+        for k in used:
+            rows = np.flatnonzero(sorted_blocks == k)
+            filled = np.flatnonzero(columns[k] >= 0)
+            numbers = np.array(list(found[k]), dtype=np.intp)
+            at = np.array([self.pairs.index(pair) for pair in found[k].values()], dtype=np.intp)
+            self.parts.append(_Part(rows, self.order[rows], filled, columns[k][filled], at, numbers))
+
+    @staticmethod
+    def _paired(columns: Index, pairs: Pairs) -> dict[int, tuple[int, int]]:
+        """Return the engine's coordinates of the pairs that lie on one path."""
+        place = {int(v): e for e, v in enumerate(columns) if v >= 0}
+        return {
+            number: (min(place[x], place[y]), max(place[x], place[y]))
+            for number, (x, y) in enumerate(pairs)
+            if x in place and y in place
+        }
+
+    def scatter(self, o: Array, a: Array, c: Array | None) -> tuple[Array, Array, Array | None]:
+        """Return offsets (K, n), loadings (active, n, Q) and pairs' coefficients for the engine."""
+        loadings = np.zeros((*a.shape[:2], self.width))
+        factors = None if c is None else np.zeros((*c.shape[:2], len(self.pairs)))
+        for part in self.parts:
+            loadings[:, part.to_rows[:, None], part.to_columns] = a[
+                :, part.from_rows[:, None], part.from_columns
+            ]
+            if c is not None and factors is not None:
+                factors[:, part.to_rows[:, None], part.to_pairs] = c[
+                    :, part.from_rows[:, None], part.from_pairs
+                ]
+        return o[:, self.order], loadings, factors
+
+    def gather(self, go: Array, ga: Array, gc: Array, width: int, n_pairs: int) -> tuple[Array, Array, Array]:
+        """Return adjoints in the order of the plan; 0 for coordinates that no unit there touches."""
+        offsets = np.empty_like(go)
+        offsets[:, self.order] = go
+        loadings = np.zeros((*ga.shape[:2], width))
+        factors = np.zeros((*ga.shape[:2], n_pairs))
+        for part in self.parts:
+            loadings[:, part.from_rows[:, None], part.from_columns] = ga[
+                :, part.to_rows[:, None], part.to_columns
+            ]
+            if gc.size:
+                factors[:, part.from_rows[:, None], part.from_pairs] = gc[
+                    :, part.to_rows[:, None], part.to_pairs
+                ]
+        return offsets, loadings, factors
+
+
+class Nesting:
+    """Levels of the engine and the way between them and the plan's.
+
+    Parameters
+    ----------
+    plan : Plan
+    layers : sequence of Layer
+        Lowest first.
+    found : sequence of Touched
+        Of the plan's units.
+    pairs : sequence of (int, int)
+        Coordinates that are multiplied.
+    """
+
+    def __init__(self, plan: Plan, layers: Sequence[Layer], found: Sequence[Touched], pairs: Pairs) -> None:
+        self.layers = list(layers)
+        self.sizes = tuple(len(level.factor) for level in plan.levels)
+        self.starts = np.concatenate(([0], np.cumsum(self.sizes))).astype(np.intp)
+        self.n_pairs = len(pairs)
+        self._clusters_above = [
+            clusters_of(plan, np.arange(found.clusters, dtype=np.intp), level)
+            for level, found in enumerate(plan.levels)
+        ]
+        self._offsets = np.concatenate(([0], np.cumsum([layer.q for layer in layers]))).astype(np.intp)
+        self._paths = self._lines()
+        columns = [self._columns(path) for path in self._paths]
+        self.units = [
+            self._arrange(response, kinds, columns, pairs)
+            for response, kinds in zip(plan.units, found, strict=True)
+        ]
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Latent coordinates of each level of the plan that one unit's path meets."""
+        return tuple(
+            sum(layer.q for layer in self.layers if layer.level == level) for level in range(len(self.sizes))
+        )
+
+    def _lines(self) -> list[list[int]]:
+        """Return for each lowest block the number of its ancestor in every layer, lowest first."""
+        lines = [[k] for k in range(len(self.layers[0].blocks))]
+        for layer in self.layers[1:]:
+            owner = [k for k, block in enumerate(layer.blocks) for _ in block.below]
+            for line in lines:
+                line.append(owner[line[-1]])
+        return lines
+
+    def _columns(self, path: Sequence[int]) -> Index:
+        """Return the plan's coordinate in each of the engine's, -1 in those that fill up."""
+        columns = np.full(self._offsets[-1], -1, dtype=np.intp)
+        for layer, start, k in zip(self.layers, self._offsets, path, strict=False):
+            own = layer.blocks[k].coordinates
+            columns[start : start + len(own)] = own
+        return columns
+
+    def _arrange(
+        self, response: ResponsePlan, kinds: Touched, columns: Sequence[Index], pairs: Pairs
+    ) -> _Units:
+        held = [set(path.tolist()) for path in columns]
+        block_of_kind = np.array(
+            [next(k for k, path in enumerate(held) if kind <= path) for kind in kinds.coordinates],
+            dtype=np.intp,
+        )
+        blocks = block_of_kind[kinds.kind]
+        lowest = self.layers[0]
+        cluster = lowest.place[blocks, response.cluster]
+        return _Units(cluster, lowest.place.size, blocks, columns, pairs)
+
+    # ------------------------------------------------ the engine's arguments and results
+
+    def levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
+        """Return the levels for `Engine`."""
+        return [(layer.q, layer.parent, layer.weight, layer.of_top) for layer in self.layers]
+
+    def start(self) -> list[Array]:
+        """Return modes to start from."""
+        return [np.zeros((layer.place.size, layer.q)) for layer in self.layers]
+
+    def scatter(self, o: list[Array], a: list[Array], c: list[Array | None]) -> tuple[Any, Any, Any]:
+        """Return the arguments of `Engine.evaluate` from arrays in the order of the plan."""
+        made = [
+            units.scatter(*arrays)
+            for units, arrays in zip(self.units, zip(o, a, c, strict=True), strict=True)
+        ]
+        offsets, loadings, factors = zip(*made, strict=True)
+        return list(offsets), list(loadings), list(factors)
+
+    def gather(self, out: dict[str, Any]) -> None:
+        """Replace adjoints and moments that the engine returned by those of the plan."""
+        if out["go"]:
+            made = [
+                units.gather(go, ga, gc, sum(self.sizes), self.n_pairs)
+                for units, go, ga, gc in zip(self.units, out["go"], out["ga"], out["gc"], strict=True)
+            ]
+            out["go"], out["ga"], out["gc"] = (list(part) for part in zip(*made, strict=True))
+        if out["path_mean"]:
+            paths = out["path_mean"], out["path_cov"]
+            moments = [self._moments(*paths, level) for level in range(len(self.sizes))]
+            out["path_mean"], out["path_cov"] = (list(part) for part in zip(*moments, strict=True))
+            out["mean"] = [mean[:, :q] for q, (mean, _) in zip(self.sizes, moments, strict=True)]
+            out["cov"] = [cov[:, :q, :q] for q, (_, cov) in zip(self.sizes, moments, strict=True)]
+            out["share"] = [np.ones(len(mean)) for mean in out["mean"]]
+
+    # ------------------------------------------------ moments
+
+    def _homes(self, level: int) -> list[tuple[int, int, int]]:
+        """Return layer, block and place in it of each coordinate of a level."""
+        homes = {
+            v: (depth, k, place)
+            for depth, layer in enumerate(self.layers)
+            if layer.level == level
+            for k, block in enumerate(layer.blocks)
+            for place, v in enumerate(block.coordinates)
+        }
+        return [homes[v] for v in range(self.starts[level], self.starts[level + 1])]
+
+    def _ancestors(self, depth: int, block: int) -> list[int]:
+        """Return the ancestor of a block in its own and each higher layer."""
+        line = next(path for path in self._paths if path[depth] == block)
+        return line[depth:]
+
+    def _moments(self, means: list[Array], covs: list[Array], level: int) -> tuple[Array, Array]:
+        """Return means (clusters, p) and covariances (clusters, p, p) of the paths of a plan's level.
+
+        They are found from those of the engine's paths. The covariance of coordinates of two blocks neither
+        of which is above the other is that of their conditional means; these are taken to be linear in the
+        coordinates that both blocks are below.
+        """
+        above = self._clusters_above[level]
+        homes = [home for at in range(level, len(self.sizes)) for home in self._homes(at)]
+        p = len(homes)
+        clusters = len(above[level])
+        mean, cov = np.empty((clusters, p)), np.zeros((clusters, p, p))
+        for x, (depth, block, place) in enumerate(homes):
+            mean[:, x] = means[depth][self._placed(above, depth, block), place]
+            for y, other in enumerate(homes[: x + 1]):
+                cov[:, x, y] = cov[:, y, x] = self._covariance(covs, above, (depth, block, place), other)
+        return mean, cov
+
+    def _placed(self, above: Sequence[Index | None], depth: int, block: int) -> Index:
+        """Return the engine's cluster of a block that each cluster of a plan's level lies in."""
+        layer = self.layers[depth]
+        rows = above[layer.level]
+        assert rows is not None
+        return layer.place[block][rows]
+
+    def _covariance(
+        self,
+        covs: list[Array],
+        clusters: Sequence[Index | None],
+        x: tuple[int, int, int],
+        y: tuple[int, int, int],
+    ) -> Array:
+        if x[0] > y[0]:
+            x, y = y, x
+        first, second = self._ancestors(*x[:2]), self._ancestors(*y[:2])
+        lift = y[0] - x[0]
+        common = next(
+            k for k, pair in enumerate(zip(first[lift:], second, strict=True)) if pair[0] == pair[1]
+        )
+        of_x = covs[x[0]][self._placed(clusters, *x[:2])]
+        if common == 0:
+            at = self._offsets[y[0]] - self._offsets[x[0]] + y[2]
+            return np.asarray(of_x[:, x[2], at])
+        depth = y[0] + common
+        of_y = covs[y[0]][self._placed(clusters, *y[:2])]
+        above = covs[depth][self._placed(clusters, depth, second[common])]
+        from_x = of_x[:, x[2], self._offsets[depth] - self._offsets[x[0]] :]
+        from_y = of_y[:, y[2], self._offsets[depth] - self._offsets[y[0]] :]
+        if not above.shape[1]:
+            return np.zeros(len(above))
+        return np.asarray(np.einsum("cr,cr->c", from_x, np.linalg.solve(above, from_y[:, :, None])[:, :, 0]))
+
+
+def nest(plan: Plan, pairs: Pairs) -> Nesting | None:
+    """Return how to integrate the latent coordinates in fewer dimensions at a time, if that is possible.
+
+    None where every cluster's coordinates stand in each other's way, where there is nothing to gain, and
+    where clusters are alternatives of each other within a level below the top, whose nodes are given.
+    """
+    sizes = [len(level.factor) for level in plan.levels]
+    if max(sizes) < 2 or any(level.group is not None for level in plan.levels[:-1]):
+        return None
+    found = touched(plan, plan.units)
+    level_of = [level for level, size in enumerate(sizes) for _ in range(size)]
+    cliques = {coordinates for kinds in found for coordinates in kinds.coordinates}
+    tree = block_tree(cliques, level_of, len(sizes) - 1)
+    if sum(max(len(block.coordinates) for block in blocks) for blocks in tree) >= sum(sizes):
+        return None
+    return Nesting(plan, layers_of(plan.levels, tree), found, pairs)
