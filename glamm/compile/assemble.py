@@ -28,7 +28,7 @@ from glamm.compile.structure import LatentStructure, latent_order
 from glamm.compile.terms import fixed_modifiers
 from glamm.data import Design, Table
 from glamm.errors import DataError, Problem, nearest
-from glamm.graph import AuxiliaryModel, ModelGraph, RandomBlock, Term
+from glamm.graph import ROW, AuxiliaryModel, ModelGraph, RandomBlock, Term
 from glamm.protocols import Predictor
 
 Array = NDArray[np.float64]

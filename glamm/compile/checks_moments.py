@@ -288,7 +288,10 @@ class _Sample:
         if self.plain:
             wide = rows.slope.reshape(len(rows.slope), -1)
             free = [part.index for part in self.plan.residual_covariances if part.index >= 0]
-            return np.concatenate([rows.offset, wide, *rows.square, moments.theta[:, free]], axis=1).imag.T / _STEP
+            return (
+                np.concatenate([rows.offset, wide, *rows.square, moments.theta[:, free]], axis=1).imag.T
+                / _STEP
+            )
         variance = np.sum(rows.slope**2, axis=2) + rows.residual
         spread = 1.0 + variance.real[0]
         found = [(rows.offset / np.sqrt(spread))[:, rows.known], variance / spread]

@@ -278,7 +278,9 @@ def nest(plan: Plan, pairs: Pairs) -> Nesting | None:
     where clusters are alternatives of each other within a level below the top, whose nodes are given.
     """
     sizes = [len(level.factor) for level in plan.levels]
-    if max(sizes) < 2 or any(level.group is not None for level in plan.levels[:-1]):
+    mixed = any(level.group is not None for level in plan.levels[:-1])
+    # responses whose residuals covary depend on each other's latent variables
+    if max(sizes) < 2 or mixed or plan.residual_covariances:
         return None
     found = touched(plan, plan.units)
     level_of = [level for level, size in enumerate(sizes) for _ in range(size)]

@@ -254,7 +254,7 @@ class Objective:
         block = plan.family.kernel()
         block = plan.family if block is None else block
         quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
-        y = np.zeros_like(plan.encoded.y) if units.joined else plan.encoded.y
+        y = np.zeros_like(y) if units.joined else y
         shape = y, first, weight, units.channels, units.active, quadratic, block
         if not units.multiplies:
             return shape
