@@ -13,7 +13,14 @@ from glamm.compile.latents import Coordinate
 from glamm.compile.layout import LatentLayout, ResponseLayout
 from glamm.compile.levels import ClusterTree
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
-from glamm.compile.plan import LatentPlan, LevelPlan, PredictorPlan, ResidualCovariance, ResponsePlan
+from glamm.compile.plan import (
+    CovarianceBlock,
+    LatentPlan,
+    LevelPlan,
+    PredictorPlan,
+    ResidualCovariance,
+    ResponsePlan,
+)
 from glamm.compile.predictors import Observed, Owner, Predictors, written
 from glamm.compile.residuals import residual_covariances, residual_pairs
 from glamm.compile.stacked import Sets, within_sets
@@ -415,5 +422,12 @@ class Assembly:
             start[diagonal[diagonal >= 0]] = 1.0
             for block in factor.plan.blocks:
                 own = np.diagonal(block.index)
-                start[own[own >= 0]] = 1.0
+                start[own[own >= 0]] = _sufficient(block)[own >= 0]
         return start
+
+
+def _sufficient(block: CovarianceBlock) -> Array:
+    """Return variances that the held covariances of a block leave room for, 1 where there are none."""
+    given = np.where(np.diagonal(block.index) < 0, np.diagonal(block.held), 1.0)
+    covariance = np.abs(block.held - np.diag(np.diagonal(block.held)))
+    return np.asarray(1.0 + (covariance * np.maximum(1.0, covariance / given)).sum(axis=1))

@@ -69,7 +69,7 @@ def _moved(flat: Flat, table: ParameterTable, latents: Mapping[str, LatentVariab
 
 
 def _rank(row: ParameterRow, latents: Mapping[str, LatentVariable]) -> int:
-    """Return how early a parameter is to stand for a direction: scales of latents, their locations, others."""
+    """Return how early a parameter is to stand for a direction: scales, locations, others."""
     if row.kind in ("variance", "sd") or row.predictor == "sd":
         return 0
     return 1 if row.response in latents else 2

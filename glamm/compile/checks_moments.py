@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
-from glamm.compile.plan import ConstraintPlan, Plan, PredictorPlan, ResponsePlan
+from glamm.compile.plan import ConstraintPlan, Plan, PredictorPlan
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -159,8 +160,8 @@ class _Rows:
     known : ndarray of bool, shape (n,)
         Whether the offset itself is something that data can tell.
     clusters : ndarray of intp, shape (levels, n)
-    joined : list of (ndarray of intp, ndarray of intp, ndarray)
-        Units whose residuals covary and their covariances, shapes (m,), (m,) and (B, 1).
+    response, row : ndarray of intp, shape (n,)
+        What the residual belongs to; -1 where there is none.
     """
 
     offset: Complex
@@ -169,12 +170,13 @@ class _Rows:
     residual: Complex
     known: NDArray[np.bool_]
     clusters: Index
-    joined: list[tuple[Index, Index, Complex]]
+    response: Index
+    row: Index
 
     def collinear(self, starts: Index) -> bool:
         """Return whether slopes of a level are nearly, not exactly, determined by each other."""
         slope = self.slope.real[0]
-        for first, last in zip(starts[:-1], starts[1:], strict=True):
+        for first, last in pairwise(starts.tolist()):
             own = slope[:, first:last]
             length = np.linalg.norm(own, axis=0)
             values = np.linalg.svd(own[:, length > 0.0] / length[length > 0.0], compute_uv=False)
@@ -235,11 +237,7 @@ class _Sample:
 
     def rows(self, moments: _Moments, units: Sequence[Index]) -> _Rows:
         """Return the linear predictors of units of each response."""
-        parts = [
-            self._response(moments, response, rows)
-            for response, rows in zip(self.plan.units, units, strict=True)
-            if len(rows)
-        ]
+        parts = [self._response(moments, number, rows) for number, rows in enumerate(units) if len(rows)]
         return _Rows(
             np.concatenate([part.offset for part in parts], axis=1),
             np.concatenate([part.slope for part in parts], axis=1),
@@ -247,40 +245,26 @@ class _Sample:
             np.concatenate([part.residual for part in parts], axis=1),
             np.concatenate([part.known for part in parts]),
             np.concatenate([part.clusters for part in parts], axis=1),
-            self._joined(moments, units),
+            np.concatenate([part.response for part in parts]),
+            np.concatenate([part.row for part in parts]),
         )
 
-    def _joined(self, moments: _Moments, units: Sequence[Index]) -> list[tuple[Index, Index, Complex]]:
-        """Return the units whose residuals covary, by their places among the linear predictors."""
-        counts = [
-            len(rows) * len(response.predictors)
-            for response, rows in zip(self.plan.units, units, strict=True)
-        ]
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        found = []
-        for pair in self.plan.residual_covariances:
-            first, second = (self.plan.responses[k].row for k in (pair.first, pair.second))
-            if pair.index < 0 or first is None or second is None:
-                continue
-            _, i, j = np.intersect1d(
-                first[units[pair.first]], second[units[pair.second]], return_indices=True
-            )
-            value = moments.theta[:, pair.index, None]
-            found.append((starts[pair.first] + i, starts[pair.second] + j, value))
-        return found
-
-    def _response(self, moments: _Moments, response: ResponsePlan, rows: Index) -> _Rows:
+    def _response(self, moments: _Moments, number: int, rows: Index) -> _Rows:
+        response = self.plan.units[number]
         clusters = [above[response.cluster[rows]] for above in self._above]
         forms = [moments.predictor(plan, rows, clusters) for plan in response.predictors]
         names = [predictor.name for predictor in response.family.predictors(response.encoded)]
         count = len(forms)
         residual = np.zeros((count, *forms[0].offset.shape), dtype=complex)
         known = np.ones((count, len(rows)), dtype=bool)
+        owner = np.full((2, count, len(rows)), -1, dtype=np.intp)
         if response.family.is_quadratic(0) and names == ["mu", "sigma"] and not self.plain:
             plan = response.predictors[1]
             if not (plan.loadings or plan.terms):
                 residual[0] = np.exp(2.0 * forms[1].offset)
                 known[1] = False
+                owner[0, 0] = number
+                owner[1, 0] = -1 if response.row is None else response.row[rows]
         return _Rows(
             np.concatenate([form.offset for form in forms], axis=1),
             np.concatenate([form.slope for form in forms], axis=1),
@@ -288,24 +272,26 @@ class _Sample:
             np.concatenate(list(residual), axis=1),
             known.ravel(),
             np.tile(np.array(clusters), count),
-            [],
+            *owner.reshape(2, -1),
         )
 
-    def derivatives(self, rows: _Rows, starts: Index, rng: np.random.Generator | None = None) -> Array:
+    def derivatives(self, moments: _Moments, rows: _Rows, rng: np.random.Generator | None = None) -> Array:
         """Return derivatives (moments, B) of the standardised moments.
 
         Parameters
         ----------
+        moments : _Moments
         rows : _Rows
-        starts : ndarray of intp, shape (levels + 1,)
-            First coordinate of each level.
         rng : numpy Generator, optional
             Chooses pairs of units; without it covariances of different units are left out.
         """
         if self.plain:
             wide = rows.slope.reshape(len(rows.slope), -1)
-            shared = [value for _, _, value in rows.joined]
-            return np.concatenate([rows.offset, wide, *rows.square, *shared], axis=1).imag.T / _STEP
+            free = [part.index for part in self.plan.residual_covariances if part.index >= 0]
+            return (
+                np.concatenate([rows.offset, wide, *rows.square, moments.theta[:, free]], axis=1).imag.T
+                / _STEP
+            )
         variance = np.sum(rows.slope**2, axis=2) + rows.residual
         spread = 1.0 + variance.real[0]
         found = [(rows.offset / np.sqrt(spread))[:, rows.known], variance / spread]
@@ -316,12 +302,14 @@ class _Sample:
             i, j = i[chosen], j[chosen]
             covariance = np.zeros((len(rows.offset), len(i)), dtype=complex)
             for level, clusters in enumerate(rows.clusters):
-                own = rows.slope[:, :, starts[level] : starts[level + 1]]
+                own = rows.slope[:, :, moments.starts[level] : moments.starts[level + 1]]
                 covariance += np.einsum("bnw,bnw->bn", own[:, i], own[:, j]) * (clusters[i] == clusters[j])
+            for part in self.plan.residual_covariances:
+                value = moments.theta[:, part.index] if part.index >= 0 else np.array([part.held])
+                pair = {part.first, part.second}
+                both = [{a, b} == pair for a, b in zip(rows.response[i], rows.response[j], strict=True)]
+                covariance += value[:, None] * (both & (rows.row[i] == rows.row[j]))
             found.append(covariance / np.sqrt(spread[i] * spread[j]))
-            for i, j, value in rows.joined:
-                own = np.einsum("bnw,bnw->bn", rows.slope[:, i], rows.slope[:, j]) + value
-                found.append(own / np.sqrt(spread[i] * spread[j]))
         return np.concatenate(found, axis=1).imag.T / _STEP
 
 
@@ -360,14 +348,13 @@ def _constraint_rows(plan: ConstraintPlan | None, theta: Array) -> Array:
     return rows
 
 
-def _point(plan: Plan, directions: Array, rng: np.random.Generator) -> Array:
-    """Return a random theta at which the latent covariance matrices exist."""
-    size = 0.5
-    while True:
-        theta = plan.start + directions @ rng.uniform(-size, size, plan.n_parameters)
+def _point(plan: Plan, directions: Array, rng: np.random.Generator) -> Array | None:
+    """Return a random theta at which the latent covariance matrices exist, None if none is found."""
+    for size in 0.5 ** np.arange(1, 30):
+        theta: Array = plan.start + directions @ rng.uniform(-size, size, plan.n_parameters)
         if all(np.isfinite(fill_factor(level, theta)).all() for level in plan.levels):
             return theta
-        size *= 0.5
+    return None
 
 
 def _still(derivatives: Array, directions: Array, *, relative: bool) -> Array:
@@ -391,8 +378,11 @@ def flat_directions(plan: Plan) -> Flat:
     rng = np.random.default_rng(0)
     sample = _Sample(plan)
     whitened = _whitened(plan)
-    theta = _point(plan, whitened, rng)
     scale = np.linalg.norm(whitened, axis=1)
+    nothing = np.zeros((plan.n_parameters, 0))
+    theta = _point(plan, whitened, rng)
+    if theta is None:
+        return Flat(plan.start, scale, nothing)
     along = _constraint_rows(plan.constraints, theta) @ whitened
     length = np.linalg.norm(along, axis=1)
     along = along[length > 0.0] / length[length > 0.0, None]
@@ -400,7 +390,6 @@ def flat_directions(plan: Plan) -> Flat:
     mean = min(sum(len(unit.cluster) for unit in plan.units) / len(order), _UNITS)
     size = max(_FEWEST, int(_FIRST / max(mean, 1.0)))
     directions = whitened
-    nothing = np.zeros((plan.n_parameters, 0))
     # derivatives may multiply an infinite log of a scale of 0
     with np.errstate(invalid="ignore"):
         for begin in range(0, min(len(order), _MOST), size):
@@ -408,7 +397,7 @@ def flat_directions(plan: Plan) -> Flat:
             rows = sample.rows(moments, sample.units(rng, order[begin : begin + size].tolist()))
             if not begin and rows.collinear(moments.starts):
                 return Flat(theta, scale, nothing)
-            moved = sample.derivatives(rows, moments.starts, rng)
+            moved = sample.derivatives(moments, rows, rng)
             if not begin:
                 moved = np.concatenate([along, moved])
             directions = _still(moved, directions, relative=not begin)
@@ -419,6 +408,6 @@ def flat_directions(plan: Plan) -> Flat:
         for first in range(0, longest, _CHUNK):
             moments = _Moments(plan, theta, directions)
             units = [np.arange(first, min(first + _CHUNK, len(u.cluster)), dtype=np.intp) for u in plan.units]
-            moved = sample.derivatives(sample.rows(moments, units), moments.starts)
+            moved = sample.derivatives(moments, sample.rows(moments, units))
             directions = _still(moved, directions, relative=False)
     return Flat(theta, scale, directions)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from glamm import registry
 from glamm.compile.assemble import Assembly
+from glamm.compile.checks_classes import more_classes_than_clusters, more_parameters_than_patterns
 from glamm.compile.checks_identified import unidentified
+from glamm.compile.checks_indicators import equal_indicators
 from glamm.compile.classes import extend, membership_response
 from glamm.compile.clusters import below_weight, level_position, once_a_cluster, representatives
 from glamm.compile.layout import LevelLayout, Lowered
@@ -20,7 +22,7 @@ from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
 from glamm.compile.predictors import Observed
 from glamm.compile.residuals import check_residual_covariances
-from glamm.compile.stacked import encode_sets, sort_sets
+from glamm.compile.stacked import encode_sets, sets_as_clusters, sort_sets
 from glamm.data import Selection, Table
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
 from glamm.graph import ROW, GroupFactor, LatentVariable, Level, ModelGraph, Response, Term
@@ -79,6 +81,9 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         levels = (*levels, Level(ROW, GroupFactor(())))
     tree = sort_clusters(table, levels, rows, weights, extension.classes)
     _enough_clusters(graph, tree)
+    stacked = [r for r, family in zip(modelled, families, strict=True) if family.stacked]
+    if stacked and not tree.levels:
+        tree = sets_as_clusters(stacked, table, tree)
     by_row = any(found.level.name == ROW for found in tree.levels)
     weight = table.weights(weights[ROW], tree.rows) if ROW in weights and not by_row else None
     cluster_rows = representatives(graph, table, tree)
@@ -87,6 +92,9 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         with gathered.part(response.span):
             observed.append(_observe(response, family, selection, table, tree, weight))
     gathered.check()
+    problems = more_classes_than_clusters(graph, tree) + equal_indicators(graph, observed)
+    if problems:
+        raise DataError(problems)
     assembly = Assembly(graph, table, tree, observed, cluster_rows)
     responses, layouts = assembly.responses()
     latents, latent_layouts = assembly.latents(layouts)
@@ -108,7 +116,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         given=assembly.given,
         residual_covariances=covariances,
     )
-    problems = unidentified(graph, plan, parameters)
+    problems = more_parameters_than_patterns(graph, plan) or unidentified(graph, plan, parameters)
     if problems:
         raise DataError(problems)
     return Lowered(
@@ -324,7 +332,7 @@ def _observe(
 def _levels(tree: ClusterTree, assembly: Assembly) -> tuple[tuple[LevelPlan, ...], tuple[LevelLayout, ...]]:
     factors = assembly.factors()
     if not tree.levels:
-        plan = LevelPlan(len(tree.rows), None, None, np.zeros((0, 0), dtype=np.intp))
+        plan = LevelPlan(int(tree.cluster[-1]) + 1, None, None, np.zeros((0, 0), dtype=np.intp))
         return (plan,), (LevelLayout("", None, (), ()),)
     plans = tuple(
         replace(

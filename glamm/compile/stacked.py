@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from glamm.compile.levels import ClusterTree
 from glamm.compile.plan import PredictorPlan
 from glamm.data import Table
 from glamm.data.expressions import evaluate
@@ -18,7 +23,7 @@ from glamm.protocols.sets import SetFamily
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Sets", "encode_sets", "sort_sets", "within_sets"]
+__all__ = ["Sets", "encode_sets", "sets_as_clusters", "sort_sets", "within_sets"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +70,39 @@ class Sets:
         )
 
 
+def _set_codes(response: Response, table: Table, rows: Index) -> tuple[Index, Sequence[Any]]:
+    """Return the set of each row and the labels of the sets."""
+    return table.group(GroupFactor((response.form.factors[1].strip("`"),)), rows)
+
+
+def sets_as_clusters(responses: Sequence[Response], table: Table, tree: ClusterTree) -> ClusterTree:
+    """Return a tree without levels whose clusters are the rows that sets hold together.
+
+    Parameters
+    ----------
+    responses : sequence of Response
+        Those whose units are sets.
+    table : Table
+    tree : ClusterTree
+        Each row a cluster of its own.
+    """
+    n = len(tree.rows)
+    linked, sets = [np.arange(n, dtype=np.intp)], [np.arange(n, dtype=np.intp)]
+    total = n
+    for response in responses:
+        codes, labels = _set_codes(response, table, tree.rows)
+        linked.append(np.arange(n, dtype=np.intp))
+        sets.append(total + codes)
+        total += len(labels)
+    ends = np.concatenate(linked), np.concatenate(sets)
+    links = coo_array((np.ones(len(ends[0])), ends), (total, total))
+    parts = connected_components(links, directed=False)[1][:n]
+    _, first, cluster = np.unique(parts, return_index=True, return_inverse=True)
+    cluster = np.argsort(np.argsort(first))[cluster]
+    order = np.argsort(cluster, kind="stable")
+    return ClusterTree((), tree.rows[order], cluster[order])
+
+
 def sort_sets(response: Response, table: Table, rows: Index, cluster: Index) -> Sets:
     """Return rows, sorted by cluster, gathered into sets.
 
@@ -73,7 +111,7 @@ def sort_sets(response: Response, table: Table, rows: Index, cluster: Index) -> 
     DataError
         A set lies in several clusters.
     """
-    codes, labels = table.group(GroupFactor((response.form.factors[1].strip("`"),)), rows)
+    codes, labels = _set_codes(response, table, rows)
     of_set = np.full(len(labels), -1, dtype=np.intp)
     of_set[codes[::-1]] = cluster[::-1]
     strays = of_set[codes] != cluster
@@ -84,6 +122,7 @@ def sort_sets(response: Response, table: Table, rows: Index, cluster: Index) -> 
                 f"the set {label!r} of {response.name} lies in several clusters; "
                 "the alternatives of a set belong to one cluster",
                 response.span,
+                "what is random, or a class, lives at a level whose clusters hold whole sets",
             )
         )
     order = np.lexsort((codes, cluster))
@@ -95,10 +134,11 @@ def sort_sets(response: Response, table: Table, rows: Index, cluster: Index) -> 
 
 def encode_sets(family: SetFamily, response: Response, table: Table, sets: Sets) -> Encoded:
     """Return the response of each set; the values of alternatives may be missing."""
-    value = evaluate(response.form.factors[0], table, sets.rows)
-    numbers = np.array(value.values, dtype=np.float64)
-    if value.missing is not None:
-        numbers[value.missing] = np.nan
+    # an alternative may lack a rank
+    present = table.complete([response.form.factors[0]])[sets.rows]
+    value = evaluate(response.form.factors[0], table, sets.rows[present])
+    numbers = np.full(len(sets.rows), np.nan)
+    numbers[present] = value.values
     levels = tuple(str(level) for level in value.levels) if value.kind == "label" else None
     (names,) = [table.response(replace(response.form, factors=response.form.factors[1:]), sets.rows)]
     columns = (Column(response.form.factors[0], numbers, levels), *names)

@@ -73,6 +73,8 @@ def build(
     FormulaError
         The text does not describe a model, with every reason.
     """
+    if not isinstance(std_lv, bool):
+        raise FormulaError(f"std_lv={std_lv!r}: expected True or False")
     try:
         return _build(tree, source, families, std_lv, columns)
     except RecursionError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from glamm.errors import nearest
+from glamm.errors import Span, nearest
 from glamm.grammar.ast import Constraint, Definition, Expr, Name, Statement
 from glamm.graph.drafts import Drafts
 from glamm.graph.factors import names_in
-from glamm.graph.model import AuxiliaryModel, ConstraintSpec, DefinitionSpec, Modifier
+from glamm.graph.model import ConstraintSpec, DefinitionSpec, Modifier
 from glamm.graph.order import find_cycle
 
 __all__ = ["read_constraints"]
@@ -18,7 +18,7 @@ def read_constraints(
     drafts: Drafts, statements: tuple[Statement, ...]
 ) -> tuple[tuple[ConstraintSpec, ...], tuple[DefinitionSpec, ...]]:
     """Return the constraints and the definitions of a model, checked against its labels."""
-    labels = {modifier.label for modifier in _modifiers(drafts) if modifier.label}
+    labels = _labels(drafts)
     definitions: dict[str, DefinitionSpec] = {}
     constraints: list[ConstraintSpec] = []
     for statement in statements:
@@ -72,10 +72,33 @@ def _check_labels(drafts: Drafts, expr: Expr, known: set[str]) -> None:
         )
 
 
-def _modifiers(drafts: Drafts) -> Iterator[Modifier]:
-    models: list[AuxiliaryModel] = [
-        model for draft in drafts.variables() for model in draft.predictors.values()
-    ]
+def _labels(drafts: Drafts) -> set[str]:
+    """Return the labels of a model; one that parameters of different kinds bear is reported."""
+    kinds: dict[str, str] = {}
+    for modifier, kind, span in _modifiers(drafts):
+        label = modifier.label
+        if label and kinds.setdefault(label, kind) != kind:
+            drafts.problem(
+                f"the label {label!r} names {kind} here and {kinds[label]} elsewhere",
+                span,
+                f"use two labels, and a constraint if they are to be equal: {label}1 == {label}2",
+            )
+    return set(kinds)
+
+
+def _modifiers(drafts: Drafts) -> Iterator[tuple[Modifier, str, Span]]:
+    """Yield each modifier with the kind of its parameter and its place."""
+    models = [model for draft in drafts.variables() for model in draft.predictors.values()]
     for model in models:
-        yield from (m for m in (model.modifier, *(term.modifier for term in model.terms)) if m is not None)
-    yield from (spec.modifier for spec in drafts.covariances if spec.modifier is not None)
+        if model.modifier is not None:
+            yield model.modifier, "a coefficient", model.span
+        for term in model.terms:
+            if term.modifier is not None:
+                yield term.modifier, "a coefficient", term.span
+    for spec in drafts.covariances:
+        if spec.modifier is not None:
+            response = spec.left in drafts.responses
+            what = "variance" if spec.left == spec.right else "covariance"
+            # variances and covariances of latent variables are entries of one matrix
+            kind = f"a residual {what}" if response else "a variance or covariance of latent variables"
+            yield spec.modifier, kind, spec.span

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
 
 from glamm.errors import nearest
 from glamm.grammar.ast import Covariance, Expr
@@ -23,7 +24,9 @@ def read_covariance(drafts: Drafts, statement: Covariance) -> None:
             drafts.problem("a modifier stands on the right of ~~", one.span, "write eta ~~ 1*xi")
         for two in addends(statement.right):
             modifier, right = split_modifier(two, drafts.problems)
-            a, b = _side(drafts, left), _side(drafts, right)
+            a = _side(drafts, left)
+            # a variance names its variable twice, and a mistake in it is one
+            b = a if variable_name(left) == variable_name(right) else _side(drafts, right)
             if a is not None and b is not None:
                 _pair(drafts, a, b, modifier, statement)
 
@@ -67,6 +70,8 @@ def _pair(
         drafts.problem(f"{written} stands in the model twice", statement.span)
     else:
         _check_distribution(drafts, left, right, statement)
+        if left is right and modifier is not None and modifier.fixed is not None:
+            _check_variance(drafts, left, modifier.fixed, statement)
         drafts.covariances.append(
             CovarianceSpec(left.name, right.name, modifier, written=True, span=statement.span)
         )
@@ -99,6 +104,19 @@ def _check_distribution(
             )
         if left is right:
             break
+
+
+def _check_variance(
+    drafts: Drafts, draft: LatentDraft | ResponseDraft, value: float, statement: Covariance
+) -> None:
+    response = isinstance(draft, ResponseDraft)
+    if value < 0.0 or (response and value == 0.0):
+        drafts.problem(
+            f"{draft.name} ~~ {value:g}*{draft.name}: a {'residual ' if response else ''}variance is "
+            f"{'positive' if response else 'not negative'}",
+            statement.span,
+            "a response without measurement error is a small residual variance away" if not value else "",
+        )
 
 
 def _variance(drafts: Drafts, name: str) -> CovarianceSpec | None:
@@ -172,6 +190,12 @@ def add_defaults(drafts: Drafts) -> None:
     for draft in drafts.latents.values():
         if _has_disturbance(draft) and _variance(drafts, draft.name) is None:
             drafts.covariances.append(CovarianceSpec(draft.name, draft.name, written=False, span=draft.span))
+        if not _has_disturbance(draft) and "sd" in draft.predictors:
+            drafts.problem(
+                f"{draft.name!r} lives on mass points and has no disturbance that could vary",
+                draft.predictors["sd"].span,
+            )
+    _check_possible(drafts)
     for spec in drafts.covariances:
         zero = [name for name in (spec.left, spec.right) if _is_held(drafts, name, at_zero=True)]
         held = spec.modifier is not None and spec.modifier.fixed == 0
@@ -185,6 +209,59 @@ def add_defaults(drafts: Drafts) -> None:
     for left, right in _covarying(drafts):
         if frozenset((left.name, right.name)) not in written:
             drafts.covariances.append(CovarianceSpec(left.name, right.name, written=False, span=right.span))
+
+
+def _check_possible(drafts: Drafts) -> None:
+    """Report held covariances that no variables with the held variances have."""
+    held = {
+        frozenset((spec.left, spec.right)): spec.modifier.fixed
+        for spec in drafts.covariances
+        if spec.modifier is not None and spec.modifier.fixed is not None
+    }
+    scaled = [
+        name for name in (*drafts.latents, *drafts.responses) if held.get(frozenset((name,)), 0.0) > 0.0
+    ]
+    for spec in drafts.covariances:
+        both = frozenset((spec.left, spec.right))
+        if len(both) < 2 or both not in held or not both <= set(scaled):
+            continue
+        limit = sqrt(held[frozenset((spec.left,))] * held[frozenset((spec.right,))])
+        if abs(held[both]) >= limit:
+            drafts.problem(
+                f"{spec.left} ~~ {held[both]:g}*{spec.right}: with the variances that are held a covariance "
+                f"lies between {-limit:g} and {limit:g}",
+                spec.span,
+            )
+            return
+        # the first variable that does not fit to those before it
+        clique = [n for n in scaled if all(frozenset((n, other)) in held for other in both)]
+        for size in range(3, len(clique) + 1):
+            part = clique[:size]
+            pairs = [(a, b) for k, a in enumerate(part) for b in part[: k + 1]]
+            if not all(frozenset(pair) in held for pair in pairs):
+                break
+            if not is_positive_definite([[held[frozenset((a, b))] for b in part] for a in part]):
+                drafts.problem(
+                    f"the variances and covariances that are held of {', '.join(part)} are those of no "
+                    "variables: their matrix is not positive definite",
+                    spec.span,
+                )
+                return
+
+
+def is_positive_definite(matrix: list[list[float]]) -> bool:
+    """Return whether a symmetric matrix is positive definite, by its Cholesky factor."""
+    lower: list[list[float]] = []
+    for i, row in enumerate(matrix):
+        lower.append([])
+        for j, value in enumerate(row[:i]):
+            done = sum(a * b for a, b in zip(lower[i], lower[j], strict=False))
+            lower[i].append((value - done) / lower[j][j])
+        pivot = row[i] - sum(a * a for a in lower[i])
+        if pivot <= 1e-12 * row[i]:
+            return False
+        lower[i].append(sqrt(pivot))
+    return True
 
 
 def _covarying(drafts: Drafts) -> Iterator[tuple[Draft, Draft]]:

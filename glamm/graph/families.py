@@ -84,8 +84,16 @@ def read_distribution(call: Call, problems: list[Problem]) -> FamilySpec:
     """Return the distribution of a latent variable that `call` names; its arguments are options."""
     for arg in call.args:
         problems.append(Problem(f"the options of {call.function!r} are written name=value", arg.span))
-    options = tuple((key, _read_option(key, value, problems)) for key, value in call.keywords)
-    return FamilySpec(call.function, options=options, span=call.span)
+    options: list[tuple[str, float | str]] = []
+    for key, expr in call.keywords:
+        value = number(expr)
+        if value is None:
+            problems.append(Problem(f"the option {key!r} of {call.function!r} takes a number", expr.span))
+        elif key in dict(options):
+            problems.append(Problem(f"the option {key!r} is given twice", expr.span))
+        else:
+            options.append((key, value))
+    return FamilySpec(call.function, options=tuple(options), span=call.span)
 
 
 def _read_link(expr: Expr, problems: list[Problem]) -> tuple[str | None, tuple[float, ...]]:

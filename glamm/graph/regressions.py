@@ -106,10 +106,17 @@ def _names(drafts: Drafts, term: Term) -> set[str]:
 
 def _missing(drafts: Drafts, terms: Expr) -> None:
     """Record each ``mi(x)``, which needs a model of x."""
-    for node in walk(terms):
-        if not (isinstance(node, Call) and node.function == "mi" and len(node.args) == 1):
-            continue
+    calls = [n for n in walk(terms) if isinstance(n, Call) and n.function == "mi" and len(n.args) == 1]
+    inside = {id(node) for call in calls for _, node in names_in(call)}
+    beside = {name for name, node in names_in(terms) if id(node) not in inside}
+    for node in calls:
         name = variable_name(node.args[0])
+        if name in beside:
+            drafts.problem(
+                f"{name} stands beside {unparse(node)}, which is {name} wherever that is observed",
+                node.span,
+                f"write {unparse(node)} alone",
+            )
         response = drafts.response(name)
         if response is None or response.indicator:
             drafts.problem(

@@ -77,11 +77,14 @@ class Reduction:
         Over the constrained parameters as people read them.
     size : int
         P, the length of theta.
+    at_bound : tuple of int
+        Entries of theta that bounds held as equalities fix at a value.
     """
 
     plan: ConstraintPlan
     linear: LinearMap
     size: int
+    at_bound: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, plan: ConstraintPlan, size: int, active: dict[int, Equality] | None = None) -> Reduction:
@@ -97,7 +100,13 @@ class Reduction:
             matrix = np.vstack([matrix, equality.coefficients])
             value = np.append(value, equality.value)
             names.append(plan.bound_names[row])
-        return cls(plan, LinearMap.of(Equalities(matrix, value, names)), size)
+        linear = LinearMap.of(Equalities(matrix, value, names))
+        at_bound: tuple[int, ...] = ()
+        if active:
+            moves = LinearMap.of(Equalities(plan.equalities, plan.value, plan.names)).matrix.any(axis=1)
+            fixed = moves & ~linear.matrix.any(axis=1)
+            at_bound = tuple(int(plan.places[k]) for k in np.flatnonzero(fixed))
+        return cls(plan, linear, size, at_bound)
 
     @property
     def kept(self) -> Index:
@@ -182,7 +191,7 @@ def expanded(found: Optimum, reduction: Reduction) -> Optimum:
     """Return what a fit found in the coordinates as what it says of theta."""
     theta = reduction.expand(found.theta)
     jacobian = reduction.jacobian(theta)
-    missing: dict[int, Missing] = {}
+    missing = dict.fromkeys(reduction.at_bound, Missing.BOUND)
     for k, reason in found.missing:
         missing.update((int(p), reason) for p in np.flatnonzero(jacobian[:, k]))
     known = np.array([k for k in range(len(found.theta)) if k not in dict(found.missing)], dtype=np.intp)

@@ -40,6 +40,7 @@ class Missing(Enum):
     """Why a parameter has no standard error; the value is the message."""
 
     BOUNDARY = "its variance is estimated as zero, the boundary of its range"
+    BOUND = "it lies at the bound that a constraint sets"
     FLAT = "a variance at zero leaves it undetermined"
     UNIDENTIFIED = "the data do not determine it: the log-likelihood is flat along a direction that moves it"
     DIVERGING = "it grows without bound (the responses are separated, or a dispersion vanishes)"

@@ -1,0 +1,61 @@
+"""Whether indicators of a latent variable tell anything beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.predictors import Observed
+from glamm.errors import Problem
+from glamm.graph import ModelGraph
+
+Array = NDArray[np.float64]
+
+__all__ = ["equal_indicators"]
+
+# Part of a correlation's square that is missing to 1, below which it is rounding.
+_ROUNDING = 1e-12
+# Rows that are compared first: two columns that differ do so in some of them.
+_SAMPLE = 1000
+
+
+def equal_indicators(graph: ModelGraph, observed: Sequence[Observed]) -> list[Problem]:
+    """Return a problem for each indicator of a latent variable that determines another one.
+
+    A latent variable that equals both leaves no residual variance and a likelihood without bound.
+
+    Parameters
+    ----------
+    graph : ModelGraph
+    observed : sequence of Observed
+    """
+    by_name = {o.response.name: o for o in observed if o.family.is_quadratic(0)}
+    problems: dict[str, Problem] = {}
+    for latent in graph.latents:
+        own = [by_name[name] for name in latent.indicators if name in by_name]
+        for k, second in enumerate(own):
+            name = second.response.name
+            first = next((o for o in own[:k] if name not in problems and _equal(o, second)), None)
+            if first is not None:
+                problems[name] = Problem(
+                    f"the indicators {first.response.name!r} and {name!r} of {latent.name!r} are perfectly "
+                    "correlated, so their residual variances would be 0",
+                    second.response.span,
+                    "leave one of them out",
+                )
+    return list(problems.values())
+
+
+def _equal(first: Observed, second: Observed) -> bool:
+    rows, a, b = np.intersect1d(first.rows, second.rows, return_indices=True)
+    x, y = first.encoded.y[a, 0], second.encoded.y[b, 0]
+    step = max(1, len(rows) // _SAMPLE)
+    return len(rows) > 2 and _correlated(x[::step], y[::step]) and _correlated(x, y)
+
+
+def _correlated(x: Array, y: Array) -> bool:
+    x, y = x - x.mean(), y - y.mean()
+    both = float(x @ x) * float(y @ y)
+    return both > 0.0 and both - float(x @ y) ** 2 <= _ROUNDING * both
