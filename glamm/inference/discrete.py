@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from glamm.compile.plan import Plan, ResponsePlan
+from glamm.compile.plan import Plan
 from glamm.inference.discrete_units import Combinations, Densities
+from glamm.inference.mixtures_alternatives import Alternatives
+from glamm.inference.mixtures_nodes import home_level
 from glamm.inference.objective import Objective
 
 Array = NDArray[np.float64]
@@ -26,44 +28,6 @@ __all__ = ["DiscreteObjective", "Posterior", "objective_for"]
 
 MOST_SCORES = 40_000_000
 """Numbers that the scores of all clusters may have where the information is made of them."""
-
-
-class Alternatives:
-    """Clusters that are the same cluster of the data in each of its classes.
-
-    Parameters
-    ----------
-    group : ndarray of intp, shape (clusters,), ascending
-    """
-
-    def __init__(self, group: Index) -> None:
-        self.group = group
-        self.first = np.flatnonzero(np.r_[True, np.diff(group) != 0])
-        counts = np.diff(np.append(self.first, len(group)))
-        self.regular = int(counts[0]) if len(counts) and (counts == counts[0]).all() else 0
-        self.position = np.arange(len(group)) - np.repeat(self.first, counts)
-        self.counts = counts
-
-    def mix(self, loglik: Array) -> tuple[Array, Array]:
-        """Return the log of the sum of likelihoods (groups, S) and shares (clusters, S) of `loglik`."""
-        if self.regular == 1:
-            return loglik, np.ones_like(loglik)
-        if self.regular:
-            cube = loglik.reshape(len(self.first), self.regular, -1)
-            largest = cube.max(axis=1)
-            finite = np.where(np.isfinite(largest), largest, 0.0)
-            share = np.exp(cube - finite[:, None])
-            total = share.sum(axis=1)
-            share /= np.where(total > 0.0, total, 1.0)[:, None]
-            share = share.reshape(loglik.shape)
-        else:
-            largest = np.maximum.reduceat(loglik, self.first)
-            finite = np.where(np.isfinite(largest), largest, 0.0)
-            share = np.exp(loglik - finite[self.group])
-            total = np.add.reduceat(share, self.first)
-            share /= np.where(total > 0.0, total, 1.0)[self.group]
-        with np.errstate(divide="ignore"):
-            return np.log(total) + finite, share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,6 +267,11 @@ class DiscreteObjective:
     def accept(self) -> None:
         """Do nothing: there are no modes."""
 
+    def place_nodes(self, theta: Array) -> bool:
+        """Return False: there are no nodes."""
+        del theta
+        return False
+
     def with_points(self, points: object) -> DiscreteObjective:
         """Return the objective itself: there is nothing to integrate."""
         del points
@@ -369,25 +338,6 @@ class DiscreteObjective:
             root, group_root = own * np.sqrt(weight)[:, None], mixed * np.sqrt(above)[:, None]
             information -= root.T @ root - group_root.T @ group_root
         return information
-
-
-def home_level(plan: Plan, response: ResponsePlan) -> int:
-    """Return the level that a response's units belong to.
-
-    Units of a higher level are written in one of the lowest clusters only: a response that meets no more
-    than one of the alternatives of any cluster with classes lives above them.
-    """
-    home, cluster = 0, response.cluster
-    for number, level in enumerate(plan.levels[:-1]):
-        if level.group is not None:
-            met = np.unique(cluster)
-            groups, counts = np.unique(level.group[met], return_counts=True)
-            possible = np.bincount(level.group)[groups]
-            if (possible > 1).any() and (counts[possible > 1] == 1).all():
-                home = number + 1
-        assert level.parent is not None
-        cluster = level.parent[cluster]
-    return home
 
 
 def _sum_into(parent: Index, weight: Array | None, clusters: int) -> sparse.csr_array:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
-from glamm.inference.discrete import home_level
 from glamm.inference.discrete_units import Combinations, distinct_rows
+from glamm.inference.mixtures_nodes import home_level
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

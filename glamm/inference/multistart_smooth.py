@@ -6,11 +6,16 @@ quasi-Newton steps of that one, then of the mixture, are a start's short run.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import Plan
+from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.coordinates import Coordinates, Scaled
+from glamm.inference.discrete import DiscreteObjective
+from glamm.inference.mixtures_nodes import has_lower_classes
+from glamm.inference.multistart_em import expectation_maximisation, maximise_complete, random_shares
 from glamm.inference.objective import Objective
 from glamm.inference.optimize import Search, climb
 from glamm.inference.optimum import Solution
@@ -28,6 +33,12 @@ KEPT = 4
 
 POINTS = 3
 """Quadrature points of a dimension on the way, where one is not exact."""
+
+FINE = {1: 7, 2: 7, 3: 5}
+"""Points of a dimension for runs that go on, by number of latent variables."""
+
+EM = 20
+"""Iterations of EM without continuous latent variables."""
 
 ROUGH, CLOSE = 1e-1, 1e-5
 """Decrements at which short runs and those that go on end."""
@@ -74,6 +85,7 @@ def _features(objective: Objective, theta: Array) -> Array:
 
 
 def _climbed(objective: Scaled, at: Coordinates, begin: Search, tolerance: float, limit: int) -> tuple[Search, bool]:
+    objective.objective.place_nodes(at.transform @ begin.theta)
     loglik, gradient = objective.value_and_gradient(begin.theta)
     search = Search(begin.theta, loglik, gradient, begin.curvature)
     if not np.isfinite(loglik):
@@ -99,22 +111,48 @@ def smooth_solutions(
     start = starting_values(plan)
     at = start.coordinates
     rough = objective.with_points(1 if objective.exact else POINTS)
-    units = sum(response.cluster.shape[0] for response in plan.responses) / len(np.unique(plan.levels[-1].group))
-    curvature = units * rough.n_clusters * np.eye(plan.n_parameters)
-    begin = at.inverse @ start.theta
-    assigned = _assignments(plan, _features(rough, start.theta), starts or STARTS, rng)
+    clusters = len(np.unique(plan.levels[-1].group)) if plan.levels[-1].group is not None else rough.n_clusters
+    units = sum(response.cluster.shape[0] for response in plan.responses) * rough.n_clusters / clusters
+    curvature = units * np.eye(plan.n_parameters)
+    begins = []
+    if has_lower_classes(plan):
+        begins = [Search(at.inverse @ theta, -np.inf, theta, curvature) for theta in _without_latents(plan, start.theta, starts or STARTS, rng)]
+    else:
+        begin = at.inverse @ start.theta
+        for share in _assignments(plan, _features(rough, start.theta), starts or STARTS, rng).T:
+            given = Scaled(rough.with_shares(share), at)
+            begins.append(_climbed(given, at, Search(begin, -np.inf, begin, curvature), ROUGH, 10)[0])
     searches = []
-    for share in assigned.T:
-        given = Scaled(rough.with_shares(share), at)
-        near, _ = _climbed(given, at, Search(begin, -np.inf, begin, curvature), ROUGH, 10)
-        mixed = Scaled(rough.with_points(rough.points), at)
-        search, _ = _climbed(mixed, at, near, ROUGH, 15)
+    for near in begins:
+        search, _ = _climbed(Scaled(rough.with_points(rough.points), at), at, near, ROUGH, 15)
         if np.isfinite(search.loglik):
             searches.append(search)
     searches.sort(key=lambda search: -search.loglik)
+    fine = 1 if objective.exact else FINE.get(sum(len(level.factor) for level in plan.levels), POINTS)
     found = []
     for search in searches[:KEPT]:
-        mixed = Scaled(rough.with_points(rough.points), at)
-        end, converged = _climbed(mixed, at, search, CLOSE, 200)
+        end, converged = _climbed(Scaled(rough.with_points(fine), at), at, search, CLOSE, 200)
         found.append(Solution(at.transform @ end.theta, end.loglik, 1, converged))
     return found
+
+
+def _without_latents(plan: Plan, start: Array, count: int, rng: np.random.Generator) -> list[Array]:
+    """Return where EM comes to from random classes if there were no continuous latent variables."""
+    none = np.zeros((0, 0), dtype=np.intp)
+    bare = replace(
+        plan,
+        levels=tuple(replace(level, factor=none, held=None, blocks=()) for level in plan.levels),
+        responses=tuple(_bare(response) for response in plan.responses),
+        memberships=tuple(_bare(response) for response in plan.memberships),
+        latents=(),
+        ratios=(),
+    )
+    objective = DiscreteObjective(bare)
+    shares = random_shares(objective, start, count, rng)
+    first = maximise_complete(objective, np.repeat(start[:, None], count, axis=1), shares)
+    return list(expectation_maximisation(objective, first, EM, ROUGH).theta.T)
+
+
+def _bare(response: ResponsePlan) -> ResponsePlan:
+    predictors = (replace(p, loadings=(), terms=(), coordinate=None) for p in response.predictors)
+    return replace(response, predictors=tuple(predictors))
