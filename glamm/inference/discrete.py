@@ -155,11 +155,13 @@ class DiscreteObjective:
         stage, alternatives = self.stages[-1], self.stages[-1].alternatives
         groups = len(alternatives.first)
         self.pattern: Index = np.arange(groups, dtype=np.intp)
-        self.frequency = self._weight
+        self.frequency: Array = self._weight
         if len(self.stages) > 1:
             return
         rng = np.random.default_rng(0)
-        odd = rng.integers(1, 2**62, size=(2, stage.units.shape[1]), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        odd = rng.integers(1, 2**62, size=(2, stage.units.shape[1]), dtype=np.uint64) * np.uint64(
+            2
+        ) + np.uint64(1)
         turn = rng.integers(1, 2**62, size=int(alternatives.counts.max()), dtype=np.uint64)
         entries = stage.units.data.view(np.uint64)
         keys = []
@@ -172,7 +174,7 @@ class DiscreteObjective:
             keys.append(np.add.reduceat(own, alternatives.first))
         _, first, number = np.unique(np.column_stack(keys), axis=0, return_index=True, return_inverse=True)
         self.pattern = number.ravel().astype(np.intp)
-        self.frequency = np.bincount(self.pattern, weights=self._weight, minlength=len(first))
+        self.frequency = np.bincount(self.pattern, self._weight, len(first)).astype(float)
         counts = alternatives.counts[first]
         begin = np.repeat(alternatives.first[first] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
         rows = begin + np.arange(int(counts.sum()))
@@ -194,18 +196,16 @@ class DiscreteObjective:
     def posterior_at(self, theta: Array) -> Posterior:
         """Return densities, shares and log-likelihoods at theta (P, S)."""
         densities = [response.densities(theta) for response in self.responses]
+        # zeros of the sparse matrices are not stored, so that 0 times minus infinity is not met
         value = np.concatenate([d.value for d in densities])
-        # 0 times minus infinity must stay 0: the sums meet only entries that are there
         shares = []
-        below: Array | None = None
-        for stage, link in zip(self.stages, [None, *(s.above for s in self.stages)], strict=False):
-            loglik = stage.units @ value
-            if below is not None:
-                loglik = loglik + link @ below
-            below, share = stage.alternatives.mix(loglik)
+        loglik = np.asarray(self.stages[0].units @ value)
+        for stage, above in zip(self.stages, [*self.stages[1:], None], strict=True):
+            mixed, share = stage.alternatives.mix(loglik)
             shares.append(share)
-        assert below is not None
-        return Posterior(below, shares, densities)
+            if stage.above is not None and above is not None:
+                loglik = above.units @ value + stage.above @ mixed
+        return Posterior(mixed, shares, densities)
 
     def conditional_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each distinct top-level cluster in each of its classes, (clusters, S).
@@ -220,15 +220,16 @@ class DiscreteObjective:
 
     def weights(self, shares: Sequence[Array]) -> list[Array]:
         """Return the expected count (U, S) of each combination, a matrix for each response."""
-        above: Array = np.broadcast_to(self.frequency[:, None], (len(self.frequency), shares[-1].shape[1]))
-        total = np.zeros((int(self.edges[-1]), shares[-1].shape[1]))
-        for stage, back, share in zip(
-            reversed(self.stages), reversed(self._back), reversed(list(shares)), strict=True
-        ):
-            if stage.above is not None:
-                above = stage.above.T @ own
-            own = share * above[stage.alternatives.group]
-            total += back @ own
+        starts = shares[-1].shape[1]
+        above: Array = np.broadcast_to(self.frequency[:, None], (len(self.frequency), starts))
+        total = np.zeros((int(self.edges[-1]), starts))
+        for number in reversed(range(len(self.stages))):
+            own = shares[number] * above[self.stages[number].alternatives.group]
+            total += self._back[number] @ own
+            if number:
+                link = self.stages[number - 1].above
+                assert link is not None
+                above = link.T @ own
         return np.split(total, self.edges[1:-1])
 
     def values(self, found: Posterior) -> Array:
@@ -279,7 +280,7 @@ class DiscreteObjective:
 
     def cluster_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each top-level cluster, not weighted, shape (clusters,)."""
-        return self.posterior_at(np.asarray(theta, float)[:, None]).loglik[self.pattern, 0]
+        return np.asarray(self.posterior_at(np.asarray(theta, float)[:, None]).loglik[self.pattern, 0])
 
     def _scores(self, found: Posterior) -> list[tuple[Array, Array]]:
         """Return the scores of clusters (clusters, P) and of groups (groups, P), by stage."""
@@ -291,8 +292,9 @@ class DiscreteObjective:
         result: list[tuple[Array, Array]] = []
         for number, (stage, share) in enumerate(zip(self.stages, found.shares, strict=True)):
             own = stage.units @ units
-            if number:
-                own += self.stages[number - 1].above @ result[-1][1]
+            link = self.stages[number - 1].above if number else None
+            if link is not None:
+                own += link @ result[-1][1]
             result.append((own, np.add.reduceat(own * share, stage.alternatives.first)))
         return result
 
@@ -302,7 +304,7 @@ class DiscreteObjective:
         return self._scores(found)[-1][1][self.pattern] * self._weight[:, None]
 
     def shares(self, theta: Array) -> list[Array]:
-        """Return for each level the probability of every cluster among its alternatives, given the data."""
+        """Return by level the probability of every cluster among its alternatives, given the data."""
         found = self.posterior_at(np.asarray(theta, float)[:, None])
         shares = [np.ones(level.clusters) for level in self.plan.levels]
         for stage, share in zip(self.stages, found.shares, strict=True):
@@ -310,12 +312,17 @@ class DiscreteObjective:
         shares[-1] = self._unfolded(shares[-1])
         return shares
 
+    def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
+        """Return the posterior moments of no latent variables: (clusters, 0) and (clusters, 0, 0) by level."""
+        del theta
+        return [(np.zeros((v.clusters, 0)), np.zeros((v.clusters, 0, 0))) for v in self.plan.levels]
+
     def _unfolded(self, of_patterns: Array) -> Array:
         """Return values of the clusters of all top-level groups from those of the distinct ones."""
         alternatives = self.stages[-1].alternatives
         counts = alternatives.counts[self.pattern]
         begin = alternatives.first[self.pattern] - np.concatenate(([0], np.cumsum(counts)[:-1]))
-        return of_patterns[np.repeat(begin, counts) + np.arange(int(counts.sum()))]
+        return np.asarray(of_patterns[np.repeat(begin, counts) + np.arange(int(counts.sum()))])
 
     def information(self, theta: Array) -> Array | None:
         """Return the observed information (P, P); None where the scores it is made of are too many.
@@ -329,15 +336,17 @@ class DiscreteObjective:
         found = self.posterior_at(np.asarray(theta, float)[:, None])
         information = self.complete_information(found, self.weights(found.shares))[0]
         above = self.frequency
-        for stage, share, (own, mixed) in zip(
-            reversed(self.stages), reversed(found.shares), reversed(self._scores(found)), strict=True
-        ):
-            if stage.above is not None:
-                above = stage.above.T @ weight
-            weight = share[:, 0] * above[stage.alternatives.group]
-            root, group_root = own * np.sqrt(weight)[:, None], mixed * np.sqrt(above)[:, None]
-            information -= root.T @ root - group_root.T @ group_root
-        return information
+        scores = self._scores(found)
+        for number in reversed(range(len(self.stages))):
+            own, mixed = scores[number]
+            weight = found.shares[number][:, 0] * above[self.stages[number].alternatives.group]
+            root, mixed_root = own * np.sqrt(weight)[:, None], mixed * np.sqrt(above)[:, None]
+            information -= root.T @ root - mixed_root.T @ mixed_root
+            if number:
+                link = self.stages[number - 1].above
+                assert link is not None
+                above = link.T @ weight
+        return np.asarray(information)
 
 
 def _sum_into(parent: Index, weight: Array | None, clusters: int) -> sparse.csr_array:

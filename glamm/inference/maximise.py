@@ -306,7 +306,9 @@ class _Fit:
             scaled = transform.T @ matrix @ transform
             return Information(scaled[np.ix_(self.free, self.free)], 0.0, 0)
         gradient = self.search.gradient if one_sided else None
-        found = observed_information(self.objective, self.search.theta, curvature, self.free, gradient=gradient)
+        found = observed_information(
+            self.objective, self.search.theta, curvature, self.free, gradient=gradient
+        )
         self.search.evaluations += found.evaluations
         return found
 
@@ -457,7 +459,10 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
     def fit(reduction: Reduction | None) -> Optimum:
         tried = [_fitted(plan, replace(options, start=start), objective_type, reduction) for start in starts]
         best = max(tried, key=lambda one: (one.converged, one.loglik))
-        return replace(best, solutions=solutions)
+        if not solutions:
+            return best
+        first = replace(solutions[0], theta=best.theta, loglik=best.loglik, converged=best.converged)
+        return replace(best, solutions=(first, *solutions[1:]))
 
     if plan.constraints is None:
         return fit(None)

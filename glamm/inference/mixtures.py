@@ -1,7 +1,7 @@
-"""Class variables of a plan: where their classes are, how large they are, and what permuting them does to theta.
+"""Class variables of a plan: where their classes are, how large they are, what permuting them does.
 
-The likelihood does not change when classes trade places. Permuted parameters are found from the designs: those
-that give every row the linear predictor that its counterpart in the other class had.
+The likelihood does not change when classes trade places. Permuted parameters are found from the designs:
+those that give every row the linear predictor that its counterpart in the other class had.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from glamm.inference.mixtures_nodes import home_level
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Classes", "canonical_classes", "class_sizes", "classes_of", "complete_curvature", "responsibilities"]
+__all__ = [
+    "Classes",
+    "canonical_classes",
+    "class_sizes",
+    "classes_of",
+    "complete_curvature",
+    "responsibilities",
+]
 
 TOLERANCE = 1e-6
 """What linear predictors may differ by after a permutation, relative to the largest."""
@@ -210,9 +217,9 @@ def _parts(plan: Plan, classes: Classes, moved: Index) -> Iterator[_Part | None]
             if counterpart is None:
                 yield None
                 return
-        for predictor in (latent.predictor, latent.scale):
-            if predictor is not None:
-                yield from _of_predictor(predictor, counterpart)
+        yield from _of_predictor(latent.predictor, counterpart)
+        if latent.scale is not None:
+            yield from _of_predictor(latent.scale, counterpart)
 
 
 def _of_units(plan: Plan, response: ResponsePlan, classes: Classes, moved: Index) -> Index | None:
@@ -285,7 +292,10 @@ def _locations(plan: Plan, classes: Classes, theta: Array) -> Array | None:
     owners = [
         *((_at_level(plan, r.cluster, classes.level), r.predictors) for r in plan.responses),
         *(
-            (_at_level(plan, np.arange(plan.levels[v.level].clusters), classes.level, v.level), (v.predictor,))
+            (
+                _at_level(plan, np.arange(plan.levels[v.level].clusters), classes.level, v.level),
+                (v.predictor,),
+            )
             for v in plan.latents
             if v.level <= classes.level
         ),

@@ -1,4 +1,4 @@
-"""Clusters that are the same cluster of the data in each of its classes, and how their likelihoods are mixed."""
+"""Clusters that are one cluster of the data in each of its classes, and how their likelihoods are mixed."""
 
 from __future__ import annotations
 

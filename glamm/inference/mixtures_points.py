@@ -1,4 +1,4 @@
-"""Mass points: does another one raise the likelihood?
+"""Whether another mass point raises the likelihood.
 
 With the other parameters given, the log-likelihood is concave in the distribution of the mass points. Its
 derivative towards a point at u (the Gateaux derivative) is
@@ -87,7 +87,9 @@ class Gateaux:
     def __init__(self, plan: Plan, theta: Array) -> None:
         variables = classes_of(plan)
         if len(variables) != 1 or variables[0].level != len(plan.levels) - 1:
-            raise FitError("the directional derivative is that of one distribution of points at the highest level")
+            raise FitError(
+                "the directional derivative is that of one distribution of points at the highest level"
+            )
         (classes,) = variables
         self.theta = np.asarray(theta, dtype=float)
         self.objective = DiscreteObjective(plan)

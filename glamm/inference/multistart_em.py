@@ -1,7 +1,7 @@
 """Many short runs of EM at once, for models whose latent variables are all discrete.
 
 The E-step counts how often each combination of a response and its design is expected in each class. The
-M-step is one Newton step of the complete-data log-likelihood (the gradient form of EM: Lange, 1995), since its
+M-step is one Newton step of the complete-data log-likelihood (the gradient form of EM: Lange, 1995), whose
 gradient is that of the log-likelihood itself: an iteration costs one evaluation for all runs together.
 """
 
@@ -58,7 +58,9 @@ class Runs:
         return Runs(self.theta[:, order], self.value[order], self.gain[order])
 
 
-def random_shares(objective: DiscreteObjective, start: Array, count: int, rng: np.random.Generator) -> list[Array]:
+def random_shares(
+    objective: DiscreteObjective, start: Array, count: int, rng: np.random.Generator
+) -> list[Array]:
     """Return random posterior probabilities of classes, (clusters, count) for each stage.
 
     A third of them are drawn from a uniform Dirichlet distribution, a third assigns clusters at random, the
@@ -138,7 +140,8 @@ class _Blocks:
             rows.append(met)
             columns.append(np.full(len(met), met[0] if len(met) else 0))
         together = sparse.coo_array(
-            (np.ones(sum(map(len, rows))), (np.concatenate(rows), np.concatenate(columns))), shape=(size, size)
+            (np.ones(sum(map(len, rows))), (np.concatenate(rows), np.concatenate(columns))),
+            shape=(size, size),
         )
         _, label = connected_components(together, directed=False)
         parts: dict[int, list[Index]] = {}
@@ -171,7 +174,9 @@ def _solve(matrix: Array, right: Array) -> Array:
     return np.asarray(np.einsum("...ij,...j->...i", vectors, inverse * along) / scale)
 
 
-def _within_reach(objective: DiscreteObjective, found: Posterior, weights: Sequence[Array], step: Array) -> Array:
+def _within_reach(
+    objective: DiscreteObjective, found: Posterior, weights: Sequence[Array], step: Array
+) -> Array:
     """Return the share (S,) of each step that moves no linear predictor too far."""
     share = np.ones(step.shape[1])
     for response, at, weight in zip(objective.responses, found.densities, weights, strict=True):
@@ -219,7 +224,11 @@ def _ascend(
             fresh *= _within_reach(objective, found, weights, fresh)
         step[:, taken] = fresh[:, better]
         step[:, going[~better]] *= 0.3
-        done = (runs.gain[going] < tolerance) & better | (shortened[going] > 12) | ~np.isfinite(runs.value[going])
+        done = (
+            (runs.gain[going] < tolerance) & better
+            | (shortened[going] > 12)
+            | ~np.isfinite(runs.value[going])
+        )
         going = going[~done]
         if not len(going):
             break
@@ -259,7 +268,7 @@ def expectation_maximisation(
 
 
 def polish(objective: DiscreteObjective, theta: Array, iterations: int = 40) -> tuple[Array, float, bool]:
-    """Return the maximum that Newton steps from theta (P,) come to, its log-likelihood and whether they did."""
+    """Return where Newton steps from theta (P,) end, its log-likelihood, and whether it is a maximum."""
     value, gradient = objective.value_and_gradient(theta)
     for _ in range(iterations):
         information = objective.information(theta)

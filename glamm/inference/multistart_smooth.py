@@ -84,7 +84,9 @@ def _features(objective: Objective, theta: Array) -> Array:
     return np.asarray(scores[:, used] / spread[used])
 
 
-def _climbed(objective: Scaled, at: Coordinates, begin: Search, tolerance: float, limit: int) -> tuple[Search, bool]:
+def _climbed(
+    objective: Scaled, at: Coordinates, begin: Search, tolerance: float, limit: int
+) -> tuple[Search, bool]:
     objective.objective.place_nodes(at.transform @ begin.theta)
     loglik, gradient = objective.value_and_gradient(begin.theta)
     search = Search(begin.theta, loglik, gradient, begin.curvature)
@@ -111,12 +113,17 @@ def smooth_solutions(
     start = starting_values(plan)
     at = start.coordinates
     rough = objective.with_points(1 if objective.exact else POINTS)
-    clusters = len(np.unique(plan.levels[-1].group)) if plan.levels[-1].group is not None else rough.n_clusters
+    clusters = (
+        len(np.unique(plan.levels[-1].group)) if plan.levels[-1].group is not None else rough.n_clusters
+    )
     units = sum(response.cluster.shape[0] for response in plan.responses) * rough.n_clusters / clusters
     curvature = units * np.eye(plan.n_parameters)
     begins = []
     if has_lower_classes(plan):
-        begins = [Search(at.inverse @ theta, -np.inf, theta, curvature) for theta in _without_latents(plan, start.theta, starts or STARTS, rng)]
+        begins = [
+            Search(at.inverse @ theta, -np.inf, theta, curvature)
+            for theta in _without_latents(plan, start.theta, starts or STARTS, rng)
+        ]
     else:
         begin = at.inverse @ start.theta
         for share in _assignments(plan, _features(rough, start.theta), starts or STARTS, rng).T:

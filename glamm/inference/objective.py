@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import Plan, ResponsePlan
 from glamm.compile.factors import fill_factor, pull_factor
+from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
 from glamm.inference.mixtures_alternatives import Alternatives, Assigned
 from glamm.inference.mixtures_nodes import has_lower_classes, placed_nodes, prior_nodes, spread_units
@@ -221,7 +221,13 @@ class Objective:
 
     def _engine_levels(self) -> list[tuple[int, Index | None, Array | None, Index, Index | None]]:
         return [
-            (len(level.factor), level.parent, level.weight, edges, None if level.parent is None else level.group)
+            (
+                len(level.factor),
+                level.parent,
+                level.weight,
+                edges,
+                None if level.parent is None else level.group,
+            )
             for level, edges in zip(self.plan.levels, self._tops, strict=True)
         ]
 

@@ -1,4 +1,4 @@
-"""How well classes fit: criteria, tests against observed patterns, residuals of pairs, more classes or fewer."""
+"""How well classes fit: criteria, observed patterns, residuals of pairs, more classes or fewer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,26 @@ from glamm.errors import GlammError
 from glamm.inference import FitOptions, Optimum, maximise
 from glamm.inference.discrete import DiscreteObjective, objective_for
 from glamm.inference.options import Multistart
-from glamm.results.classes import ClassFit, class_orders, class_probabilities, prior_probabilities, relative_entropy
+from glamm.results.classes import (
+    ClassFit,
+    class_orders,
+    class_probabilities,
+    prior_probabilities,
+    relative_entropy,
+)
 from glamm.results.classes_draw import draw_responses, with_responses
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["BootstrapTest", "bivariate_residuals", "bootstrap_test", "class_criteria", "compare_classes", "pattern_fit"]
+__all__ = [
+    "BootstrapTest",
+    "bivariate_residuals",
+    "bootstrap_test",
+    "class_criteria",
+    "compare_classes",
+    "pattern_fit",
+]
 
 PERSISTENT_STARTS = 10
 """Random starts of a fit to simulated data, whose likelihood is known near its maximum."""
@@ -32,15 +45,19 @@ PERSISTENT_STARTS = 10
 def class_criteria(fit: ClassFit) -> pd.Series:
     """Return log-likelihood, parameters and information criteria with the number of clusters as n.
 
-    ``sabic`` is BIC with ``(n + 2) / 24`` for n; ``icl`` is BIC plus twice the entropy of the posterior classes.
+    ``sabic`` is BIC with ``(n + 2) / 24`` for n; ``icl`` is BIC plus twice the entropy of the posterior
+    classes.
     """
     optimum = fit.source.optimum
     top = fit.source.lowered.plan.levels[-1]
-    count = top.clusters if top.group is None else int(top.group[-1]) + 1
-    n = float(count if top.weight is None else top.weight[np.unique(top.group, return_index=True)[1]].sum())
+    group = np.arange(top.clusters) if top.group is None else top.group
+    first = np.unique(group, return_index=True)[1]
+    n = float(len(first) if top.weight is None else top.weight[first].sum())
     deviance, size = -2.0 * optimum.loglik, optimum.n_free
     posterior = [class_probabilities(fit, fit.name(classes)).to_numpy() for classes in fit.variables]
-    entropy = sum(-float(np.where(p > 0.0, p * np.log(np.where(p > 0.0, p, 1.0)), 0.0).sum()) for p in posterior)
+    entropy = sum(
+        -float(np.where(p > 0.0, p * np.log(np.where(p > 0.0, p, 1.0)), 0.0).sum()) for p in posterior
+    )
     bic = deviance + size * math.log(n)
     return pd.Series(
         {
@@ -87,14 +104,18 @@ def _items(lowered: Lowered) -> _Items:
     """
     plan = lowered.plan
     if len(plan.levels) != 1 or plan.levels[0].group is None:
-        raise GlammError("patterns of responses are those of a model with classes at one level, one row a cluster")
+        raise GlammError(
+            "patterns of responses are those of a model with classes at one level, one row a cluster"
+        )
     first = np.unique(plan.levels[0].group, return_index=True)[1].astype(np.intp)
     codes, categories = [], []
     for response, layout in zip(plan.responses, lowered.responses, strict=True):
         y = response.encoded.y
         binary = y.shape[1] == 2 and not layout.categories and bool((y[:, 1] == 1.0).all())
         if not (layout.categories or binary):
-            raise GlammError(f"the response {layout.name!r} has no categories, so there are no patterns to compare")
+            raise GlammError(
+                f"the response {layout.name!r} has no categories, so there are no patterns to compare"
+            )
         if len(np.unique(response.cluster)) < len(response.cluster):
             raise GlammError(f"a cluster has more than one unit of {layout.name!r}, so there are no patterns")
         own = np.full(plan.levels[0].clusters, np.nan)
@@ -106,10 +127,18 @@ def _items(lowered: Lowered) -> _Items:
 
 def _without_covariates(plan: Plan) -> bool:
     """Return whether units of one response differ in their classes only."""
-    state = np.arange(plan.levels[0].clusters) - np.searchsorted(plan.levels[0].group, plan.levels[0].group)
+    group = plan.levels[0].group
+    assert group is not None
+    state = np.arange(len(group)) - np.searchsorted(group, group)
     for response in plan.units:
         for predictor in response.predictors:
-            rows = np.column_stack((state[response.cluster], predictor.design, np.broadcast_to(predictor.offset, (len(response.cluster),))))
+            rows = np.column_stack(
+                (
+                    state[response.cluster],
+                    predictor.design,
+                    np.broadcast_to(predictor.offset, (len(response.cluster),)),
+                )
+            )
             if len(np.unique(rows, axis=0)) > len(np.unique(state)):
                 return False
     return True
@@ -173,7 +202,13 @@ def bivariate_residuals(fit: ClassFit) -> pd.DataFrame:
     for a, b in combinations(range(len(names)), 2):
         both = ~np.isnan(items.codes[:, [a, b]]).any(axis=1)
         # a class that is impossible for a cluster has no probability there
-        joint = np.einsum("ik,ika,ikb,i->ab", prior[both], np.nan_to_num(inside[a][both]), np.nan_to_num(inside[b][both]), counts[both])
+        joint = np.einsum(
+            "ik,ika,ikb,i->ab",
+            prior[both],
+            np.nan_to_num(inside[a][both]),
+            np.nan_to_num(inside[b][both]),
+            counts[both],
+        )
         seen = np.zeros_like(joint)
         place = items.codes[both].astype(np.intp)
         np.add.at(seen, (place[:, a], place[:, b]), counts[both])
@@ -186,7 +221,10 @@ def bivariate_residuals(fit: ClassFit) -> pd.DataFrame:
 
 
 def compare_classes(fits: Mapping[object, ClassFit]) -> pd.DataFrame:
-    """Return the criteria of several fits, one a row, with ``replicated``: best maximum found more than once."""
+    """Return the criteria of several fits, one a row.
+
+    ``replicated`` says whether more than one random start led to the best maximum.
+    """
     rows = {}
     for name, fit in fits.items():
         own = class_criteria(fit)
@@ -233,7 +271,9 @@ def bootstrap_test(
     simulated = np.empty(draws)
     for draw in range(draws):
         y = draw_responses(fewer, rng)
-        ends = [_refitted(fit.source.lowered, y, starts, int(rng.integers(2**31))).loglik for fit in (fewer, more)]
+        ends = [
+            _refitted(fit.source.lowered, y, starts, int(rng.integers(2**31))).loglik for fit in (fewer, more)
+        ]
         simulated[draw] = 2.0 * (ends[1] - ends[0])
     exceeding = int((simulated >= observed).sum())
     return BootstrapTest(observed, simulated, (1 + exceeding) / (1 + draws))

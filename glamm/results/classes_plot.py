@@ -33,12 +33,23 @@ def plot_profiles(fit: ClassFit, name: str | None = None, ax: Any = None) -> Any
         except ImportError:
             raise GlammError("plots need matplotlib: pip install matplotlib") from None
     profiles = class_profiles(fit, name)
-    later = [k for k, (response, category) in enumerate(profiles.index) if not category or _later(profiles, k, response)]
+    later = [
+        k
+        for k, (response, category) in enumerate(profiles.index)
+        if not category or _later(profiles, k, response)
+    ]
     shown = profiles.iloc[later]
     ticks = [f"{response}\n{category}".strip() for response, category in shown.index]
     for label, size in class_size_table(fit, name)["size"].items():
         part = shown[label]
-        ax.errorbar(range(len(part)), part["estimate"], 1.96 * part["std_error"], marker="o", capsize=2, label=f"{label} ({size:.0%})")
+        ax.errorbar(
+            range(len(part)),
+            part["estimate"],
+            1.96 * part["std_error"],
+            marker="o",
+            capsize=2,
+            label=f"{label} ({size:.0%})",
+        )
     ax.set_xticks(range(len(ticks)), ticks)
     ax.legend(title=profiles.columns.names[0])
     return ax

@@ -1,4 +1,4 @@
-"""Mass points of a fit: locations and masses with standard errors, and whether more of them would fit better."""
+"""Mass points of a fit: locations and masses with standard errors, and whether more would fit better."""
 
 from __future__ import annotations
 

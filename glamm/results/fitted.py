@@ -14,6 +14,8 @@ from glamm.errors import GlammError
 from glamm.graph import FamilySpec
 from glamm.inference import Missing, Objective, Optimum, Status
 from glamm.inference.covariance import opg, sandwich
+from glamm.inference.discrete import DiscreteObjective, objective_for
+from glamm.results.classes_notes import class_notes
 from glamm.results.covariance import check_covariance, delta_method
 from glamm.results.facts import Facts, LevelFact, ResponseFact
 from glamm.results.newdata import new_rows
@@ -62,12 +64,14 @@ class FittedSource:
 
     # ------------------------------------------------ uncertainty
 
-    def _objective(self) -> Objective:
-        return Objective(self.lowered.plan, self.optimum.points, threads=self.threads)
+    def _objective(self, points: tuple[int, ...]) -> Objective | DiscreteObjective:
+        objective = objective_for(self.lowered.plan, points, self.threads)
+        objective.place_nodes(self.theta)
+        return objective
 
     @cached_property
     def _scores(self) -> Array:
-        return self._objective().cluster_scores(self.theta)
+        return self._objective(self.optimum.points).cluster_scores(self.theta)
 
     def _frequencies(self) -> Array | None:
         """Return the frequency weights of the highest clusters, shape (clusters,), or None.
@@ -126,8 +130,7 @@ class FittedSource:
     def _posterior(self) -> tuple[LevelPosterior, ...]:
         # one point has no spread; two give the mean and covariance of a normal posterior exactly
         points = tuple(max(p, 2) for p in self.optimum.points)
-        objective = self._objective().with_points(points)
-        return tuple(LevelPosterior(m, c) for m, c in objective.posterior(self.theta))
+        return tuple(LevelPosterior(m, c) for m, c in self._objective(points).posterior(self.theta))
 
     def labels(self) -> tuple[pd.Index, ...]:
         """Return the names of the clusters."""
@@ -238,7 +241,7 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
         gradient=float(optimum.relative_gradient),
         condition=float(optimum.condition),
         interrupted=optimum.status is Status.INTERRUPTED,
-        notes=lowered.messages,
+        notes=lowered.messages + class_notes(lowered, optimum),
     )
 
 
