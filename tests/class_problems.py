@@ -99,6 +99,6 @@ def shifted(theta, seed=0, by=0.4):
 
 def differences(function, theta, step=1e-5):
     """Return central differences of a function of theta, one row a parameter."""
-    return np.array([(function(theta + e) - function(theta - e)) / (2 * step) for e in step * np.eye(len(theta))])
-
-
+    return np.array(
+        [(function(theta + e) - function(theta - e)) / (2 * step) for e in step * np.eye(len(theta))]
+    )

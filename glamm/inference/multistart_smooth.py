@@ -28,14 +28,18 @@ __all__ = ["smooth_solutions"]
 
 STARTS = 16
 
-KEPT = 4
+KEPT = 6
 """Runs that go on to their maximum."""
 
 POINTS = 3
 """Quadrature points of a dimension on the way, where one is not exact."""
 
-FINE = {1: 7, 2: 7, 3: 5}
+FINE = {1: 15, 2: 7, 3: 5}
 """Points of a dimension for runs that go on, by number of latent variables."""
+
+MOVES, SETTLED = 6, 1e-5
+"""Times that nodes which do not follow theta are placed anew, and the change of the log-likelihood, relative to
+the number of clusters, from which they are placed once more."""
 
 EM = 20
 """Iterations of EM without continuous latent variables."""
@@ -87,13 +91,19 @@ def _features(objective: Objective, theta: Array) -> Array:
 def _climbed(
     objective: Scaled, at: Coordinates, begin: Search, tolerance: float, limit: int
 ) -> tuple[Search, bool]:
-    objective.objective.place_nodes(at.transform @ begin.theta)
-    loglik, gradient = objective.value_and_gradient(begin.theta)
-    search = Search(begin.theta, loglik, gradient, begin.curvature)
-    if not np.isfinite(loglik):
-        return search, False
-    objective.accept()
-    ended = climb(objective, search, at.latent, tolerance=tolerance, limit=limit, report=lambda *_: None)
+    search = Search(begin.theta, -np.inf, begin.theta, begin.curvature)
+    for _ in range(MOVES):
+        held = objective.objective.place_nodes(at.transform @ search.theta)
+        before = search.loglik
+        search.loglik, search.gradient = objective.value_and_gradient(search.theta)
+        if not np.isfinite(search.loglik):
+            return search, False
+        objective.accept()
+        if abs(search.loglik - before) < SETTLED * objective.objective.n_clusters:
+            return search, True
+        ended = climb(objective, search, at.latent, tolerance=tolerance, limit=limit, report=lambda *_: None)
+        if ended is not None or not held or tolerance > CLOSE:
+            break
     return search, ended is None
 
 
@@ -131,7 +141,7 @@ def smooth_solutions(
             begins.append(_climbed(given, at, Search(begin, -np.inf, begin, curvature), ROUGH, 10)[0])
     searches = []
     for near in begins:
-        search, _ = _climbed(Scaled(rough.with_points(rough.points), at), at, near, ROUGH, 15)
+        search, _ = _climbed(Scaled(rough.with_points(rough.points), at), at, near, ROUGH, 30)
         if np.isfinite(search.loglik):
             searches.append(search)
     searches.sort(key=lambda search: -search.loglik)
