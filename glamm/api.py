@@ -21,6 +21,7 @@ from glamm.inference.mixtures_points import Gateaux
 from glamm.inference.options import Multistart, is_count
 from glamm.inference.progress import Callback
 from glamm.results.classes import class_orders
+from glamm.results.classes_notes import unreplicated
 from glamm.results.covariance import check_covariance
 from glamm.results.fitted import fitted_result
 from glamm.results.newdata import index_of
@@ -38,7 +39,7 @@ METHODS = ("quadrature", "laplace")
 
 
 class ConvergenceWarning(UserWarning):
-    """A fit did not end at a maximum."""
+    """A fit did not end at a maximum, or may have ended at one that is not the largest."""
 
 
 def _families(family: str | Mapping[str, str] | None) -> FamilySpec | dict[str, FamilySpec] | None:
@@ -208,6 +209,8 @@ class Model:
         )
         lowered, optimum = self._fitted(options)
         result = fitted_result(lowered, optimum, self._index, threads=threads, cov_type=cov_type)
+        if note := unreplicated(optimum):
+            warnings.warn(note, ConvergenceWarning, stacklevel=2)
         if not optimum.converged:
             message = f"the fit has {optimum.status.value}"
             why = Missing.DIVERGING.value

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from glamm.compile.plan import Plan, ResponsePlan
+from glamm.compile.plan import Plan
 from glamm.inference.discrete_units import Combinations, Densities
+from glamm.inference.mixtures_alternatives import Alternatives
+from glamm.inference.mixtures_nodes import home_level
 from glamm.inference.objective import Objective
 
 Array = NDArray[np.float64]
@@ -26,44 +28,6 @@ __all__ = ["DiscreteObjective", "Posterior", "objective_for"]
 
 MOST_SCORES = 40_000_000
 """Numbers that the scores of all clusters may have where the information is made of them."""
-
-
-class Alternatives:
-    """Clusters that are the same cluster of the data in each of its classes.
-
-    Parameters
-    ----------
-    group : ndarray of intp, shape (clusters,), ascending
-    """
-
-    def __init__(self, group: Index) -> None:
-        self.group = group
-        self.first = np.flatnonzero(np.r_[True, np.diff(group) != 0])
-        counts = np.diff(np.append(self.first, len(group)))
-        self.regular = int(counts[0]) if len(counts) and (counts == counts[0]).all() else 0
-        self.position = np.arange(len(group)) - np.repeat(self.first, counts)
-        self.counts = counts
-
-    def mix(self, loglik: Array) -> tuple[Array, Array]:
-        """Return the log of the sum of likelihoods (groups, S) and shares (clusters, S) of `loglik`."""
-        if self.regular == 1:
-            return loglik, np.ones_like(loglik)
-        if self.regular:
-            cube = loglik.reshape(len(self.first), self.regular, -1)
-            largest = cube.max(axis=1)
-            finite = np.where(np.isfinite(largest), largest, 0.0)
-            share = np.exp(cube - finite[:, None])
-            total = share.sum(axis=1)
-            share /= np.where(total > 0.0, total, 1.0)[:, None]
-            share = share.reshape(loglik.shape)
-        else:
-            largest = np.maximum.reduceat(loglik, self.first)
-            finite = np.where(np.isfinite(largest), largest, 0.0)
-            share = np.exp(loglik - finite[self.group])
-            total = np.add.reduceat(share, self.first)
-            share /= np.where(total > 0.0, total, 1.0)[self.group]
-        with np.errstate(divide="ignore"):
-            return np.log(total) + finite, share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,7 +155,7 @@ class DiscreteObjective:
         stage, alternatives = self.stages[-1], self.stages[-1].alternatives
         groups = len(alternatives.first)
         self.pattern: Index = np.arange(groups, dtype=np.intp)
-        self.frequency = self._weight
+        self.frequency: Array = self._weight
         if len(self.stages) > 1:
             return
         rng = np.random.default_rng(0)
@@ -210,7 +174,7 @@ class DiscreteObjective:
             keys.append(np.add.reduceat(own, alternatives.first))
         _, first, number = np.unique(np.column_stack(keys), axis=0, return_index=True, return_inverse=True)
         self.pattern = number.ravel().astype(np.intp)
-        self.frequency = np.bincount(self.pattern, weights=self._weight, minlength=len(first))
+        self.frequency = np.bincount(self.pattern, self._weight, len(first)).astype(float)
         counts = alternatives.counts[first]
         begin = np.repeat(alternatives.first[first] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
         rows = begin + np.arange(int(counts.sum()))
@@ -232,18 +196,16 @@ class DiscreteObjective:
     def posterior_at(self, theta: Array) -> Posterior:
         """Return densities, shares and log-likelihoods at theta (P, S)."""
         densities = [response.densities(theta) for response in self.responses]
+        # zeros of the sparse matrices are not stored, so that 0 times minus infinity is not met
         value = np.concatenate([d.value for d in densities])
-        # 0 times minus infinity must stay 0: the sums meet only entries that are there
         shares = []
-        below: Array | None = None
-        for stage, link in zip(self.stages, [None, *(s.above for s in self.stages)], strict=False):
-            loglik = stage.units @ value
-            if below is not None:
-                loglik = loglik + link @ below
-            below, share = stage.alternatives.mix(loglik)
+        loglik = np.asarray(self.stages[0].units @ value)
+        for stage, above in zip(self.stages, [*self.stages[1:], None], strict=True):
+            mixed, share = stage.alternatives.mix(loglik)
             shares.append(share)
-        assert below is not None
-        return Posterior(below, shares, densities)
+            if stage.above is not None and above is not None:
+                loglik = above.units @ value + stage.above @ mixed
+        return Posterior(mixed, shares, densities)
 
     def conditional_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each distinct top-level cluster in each of its classes, (clusters, S).
@@ -258,15 +220,16 @@ class DiscreteObjective:
 
     def weights(self, shares: Sequence[Array]) -> list[Array]:
         """Return the expected count (U, S) of each combination, a matrix for each response."""
-        above: Array = np.broadcast_to(self.frequency[:, None], (len(self.frequency), shares[-1].shape[1]))
-        total = np.zeros((int(self.edges[-1]), shares[-1].shape[1]))
-        for stage, back, share in zip(
-            reversed(self.stages), reversed(self._back), reversed(list(shares)), strict=True
-        ):
-            if stage.above is not None:
-                above = stage.above.T @ own
-            own = share * above[stage.alternatives.group]
-            total += back @ own
+        starts = shares[-1].shape[1]
+        above: Array = np.broadcast_to(self.frequency[:, None], (len(self.frequency), starts))
+        total = np.zeros((int(self.edges[-1]), starts))
+        for number in reversed(range(len(self.stages))):
+            own = shares[number] * above[self.stages[number].alternatives.group]
+            total += self._back[number] @ own
+            if number:
+                link = self.stages[number - 1].above
+                assert link is not None
+                above = link.T @ own
         return np.split(total, self.edges[1:-1])
 
     def values(self, found: Posterior) -> Array:
@@ -305,6 +268,11 @@ class DiscreteObjective:
     def accept(self) -> None:
         """Do nothing: there are no modes."""
 
+    def place_nodes(self, theta: Array) -> bool:
+        """Return False: there are no nodes."""
+        del theta
+        return False
+
     def with_points(self, points: object) -> DiscreteObjective:
         """Return the objective itself: there is nothing to integrate."""
         del points
@@ -312,7 +280,7 @@ class DiscreteObjective:
 
     def cluster_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each top-level cluster, not weighted, shape (clusters,)."""
-        return self.posterior_at(np.asarray(theta, float)[:, None]).loglik[self.pattern, 0]
+        return np.asarray(self.posterior_at(np.asarray(theta, float)[:, None]).loglik[self.pattern, 0])
 
     def _scores(self, found: Posterior) -> list[tuple[Array, Array]]:
         """Return the scores of clusters (clusters, P) and of groups (groups, P), by stage."""
@@ -324,8 +292,9 @@ class DiscreteObjective:
         result: list[tuple[Array, Array]] = []
         for number, (stage, share) in enumerate(zip(self.stages, found.shares, strict=True)):
             own = stage.units @ units
-            if number:
-                own += self.stages[number - 1].above @ result[-1][1]
+            link = self.stages[number - 1].above if number else None
+            if link is not None:
+                own += link @ result[-1][1]
             result.append((own, np.add.reduceat(own * share, stage.alternatives.first)))
         return result
 
@@ -335,7 +304,7 @@ class DiscreteObjective:
         return self._scores(found)[-1][1][self.pattern] * self._weight[:, None]
 
     def shares(self, theta: Array) -> list[Array]:
-        """Return for each level the probability of every cluster among its alternatives, given the data."""
+        """Return by level the probability of every cluster among its alternatives, given the data."""
         found = self.posterior_at(np.asarray(theta, float)[:, None])
         shares = [np.ones(level.clusters) for level in self.plan.levels]
         for stage, share in zip(self.stages, found.shares, strict=True):
@@ -343,12 +312,17 @@ class DiscreteObjective:
         shares[-1] = self._unfolded(shares[-1])
         return shares
 
+    def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
+        """Return the posterior moments of no latent variables: (clusters, 0) and (clusters, 0, 0) by level."""
+        del theta
+        return [(np.zeros((v.clusters, 0)), np.zeros((v.clusters, 0, 0))) for v in self.plan.levels]
+
     def _unfolded(self, of_patterns: Array) -> Array:
         """Return values of the clusters of all top-level groups from those of the distinct ones."""
         alternatives = self.stages[-1].alternatives
         counts = alternatives.counts[self.pattern]
         begin = alternatives.first[self.pattern] - np.concatenate(([0], np.cumsum(counts)[:-1]))
-        return of_patterns[np.repeat(begin, counts) + np.arange(int(counts.sum()))]
+        return np.asarray(of_patterns[np.repeat(begin, counts) + np.arange(int(counts.sum()))])
 
     def information(self, theta: Array) -> Array | None:
         """Return the observed information (P, P); None where the scores it is made of are too many.
@@ -362,34 +336,17 @@ class DiscreteObjective:
         found = self.posterior_at(np.asarray(theta, float)[:, None])
         information = self.complete_information(found, self.weights(found.shares))[0]
         above = self.frequency
-        for stage, share, (own, mixed) in zip(
-            reversed(self.stages), reversed(found.shares), reversed(self._scores(found)), strict=True
-        ):
-            if stage.above is not None:
-                above = stage.above.T @ weight
-            weight = share[:, 0] * above[stage.alternatives.group]
-            root, group_root = own * np.sqrt(weight)[:, None], mixed * np.sqrt(above)[:, None]
-            information -= root.T @ root - group_root.T @ group_root
-        return information
-
-
-def home_level(plan: Plan, response: ResponsePlan) -> int:
-    """Return the level that a response's units belong to.
-
-    Units of a higher level are written in one of the lowest clusters only: a response that meets no more
-    than one of the alternatives of any cluster with classes lives above them.
-    """
-    home, cluster = 0, response.cluster
-    for number, level in enumerate(plan.levels[:-1]):
-        if level.group is not None:
-            met = np.unique(cluster)
-            groups, counts = np.unique(level.group[met], return_counts=True)
-            possible = np.bincount(level.group)[groups]
-            if (possible > 1).any() and (counts[possible > 1] == 1).all():
-                home = number + 1
-        assert level.parent is not None
-        cluster = level.parent[cluster]
-    return home
+        scores = self._scores(found)
+        for number in reversed(range(len(self.stages))):
+            own, mixed = scores[number]
+            weight = found.shares[number][:, 0] * above[self.stages[number].alternatives.group]
+            root, mixed_root = own * np.sqrt(weight)[:, None], mixed * np.sqrt(above)[:, None]
+            information -= root.T @ root - mixed_root.T @ mixed_root
+            if number:
+                link = self.stages[number - 1].above
+                assert link is not None
+                above = link.T @ weight
+        return np.asarray(information)
 
 
 def _sum_into(parent: Index, weight: Array | None, clusters: int) -> sparse.csr_array:

@@ -27,7 +27,7 @@ MOST_PRODUCTS = 4_000_000
 
 
 def distinct_rows(columns: Sequence[Array]) -> tuple[Index, Index]:
-    """Return the first row of each distinct row of some columns (n,) and the number of each row among them."""
+    """Return the first of each distinct row of some columns (n,), and the number of every row among them."""
     key = np.zeros(len(columns[0]), dtype=np.uint64)
     for k, column in enumerate(columns):
         # adding 0 makes one zero of two; products of odd numbers modulo 2^64 lose nothing

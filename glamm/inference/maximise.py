@@ -58,6 +58,9 @@ LARGE = 50_000
 KNOWN = 2e-2
 """Information of the whole data, classes known, relative to one observation's, below which there is none."""
 
+NODE_MOVES = 8
+"""Times that nodes which do not follow theta are placed anew at the end of a climb."""
+
 NEARBY_MAXIMA = 3
 """Local maxima from which the best point within constraints is looked for."""
 
@@ -102,6 +105,7 @@ class _Fit:
         self.asymmetry = float("nan")
         self.comparison: Comparison | None = None
         self.status: Status | None = None
+        self.node_moves = 0
 
     def _free_factors(self) -> Iterator[Index]:
         """Yield the positions of Cholesky factors in the coordinates, of those no constraint is about."""
@@ -144,6 +148,7 @@ class _Fit:
     def _begin(self) -> bool:
         """Find a first point and curvature; False if the log-likelihood exists at no starting values."""
         first, search = self.search.theta, self.search
+        self._place_nodes()
         tries = [first, *(self._coordinates_of(theta) for theta in self.start.others)]
         if not max([self._begin_at(phi) for phi in tries]) and self.options.start is None:
             tries = [np.where(self.at.latent, 0.3 * first, first), self._coordinates_of(self.plan.start)]
@@ -222,8 +227,31 @@ class _Fit:
             if ended is not None:
                 self.status = ended
                 return
+            if self._nodes_moved():
+                continue
             if not self.auto or self._enough_points():
                 return
+
+    def _place_nodes(self) -> bool:
+        """Place nodes that do not follow theta; return whether there are such nodes."""
+        objective, theta = self.objective.objective, self.at.transform @ self.search.theta
+        if self.reduction is not None:
+            objective, theta = objective.objective, self.reduction.expand(theta)
+        return bool(objective.place_nodes(theta))
+
+    def _nodes_moved(self) -> bool:
+        """Place nodes anew where they do not follow theta; return whether that changed the log-likelihood."""
+        search = self.search
+        if self.node_moves == NODE_MOVES or not self._place_nodes():
+            return False
+        self.node_moves += 1
+        before = search.loglik
+        loglik, gradient = self.objective.value_and_gradient(search.theta)
+        search.evaluations += 1
+        if not (np.isfinite(loglik) and np.isfinite(gradient).all()):
+            return False
+        search.loglik, search.gradient = float(loglik), gradient
+        return abs(loglik - before) > self._loglik_tolerance()
 
     def _settle(self) -> bool:
         """Raise the points until the log-likelihood settles; return whether they were."""
@@ -445,7 +473,10 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
     def fit(reduction: Reduction | None) -> Optimum:
         tried = [_fitted(plan, replace(options, start=start), objective_type, reduction) for start in starts]
         best = max(tried, key=lambda one: (one.converged, one.loglik))
-        return replace(best, solutions=solutions)
+        if not solutions:
+            return best
+        first = replace(solutions[0], theta=best.theta, loglik=best.loglik, converged=best.converged)
+        return replace(best, solutions=(first, *solutions[1:]))
 
     if plan.constraints is None:
         return fit(None)

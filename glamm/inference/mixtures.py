@@ -1,7 +1,7 @@
-"""Class variables of a plan: where their classes are, how large they are, and what permuting them does to theta.
+"""Class variables of a plan: where their classes are, how large they are, what permuting them does.
 
-The likelihood does not change when classes trade places. Permuted parameters are found from the designs: those
-that give every row the linear predictor that its counterpart in the other class had.
+The likelihood does not change when classes trade places. Permuted parameters are found from the designs:
+those that give every row the linear predictor that its counterpart in the other class had.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
-from glamm.inference.discrete import home_level
 from glamm.inference.discrete_units import Combinations, distinct_rows
+from glamm.inference.mixtures_nodes import home_level
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -217,9 +217,9 @@ def _parts(plan: Plan, classes: Classes, moved: Index) -> Iterator[_Part | None]
             if counterpart is None:
                 yield None
                 return
-        for predictor in (latent.predictor, latent.scale):
-            if predictor is not None:
-                yield from _of_predictor(predictor, counterpart)
+        yield from _of_predictor(latent.predictor, counterpart)
+        if latent.scale is not None:
+            yield from _of_predictor(latent.scale, counterpart)
 
 
 def _of_units(plan: Plan, response: ResponsePlan, classes: Classes, moved: Index) -> Index | None:

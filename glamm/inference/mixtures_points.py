@@ -1,4 +1,4 @@
-"""Mass points: does another one raise the likelihood?
+"""Whether another mass point raises the likelihood.
 
 With the other parameters given, the log-likelihood is concave in the distribution of the mass points. Its
 derivative towards a point at u (the Gateaux derivative) is

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from glamm.inference.multistart_em import (
     random_shares,
 )
 from glamm.inference.multistart_smooth import smooth_solutions
+from glamm.inference.objective import Objective
 from glamm.inference.optimum import Solution
 from glamm.inference.options import FitOptions
 from glamm.inference.starts import starting_values
@@ -80,7 +80,7 @@ def uncertain_classes(plan: Plan) -> bool:
     )
 
 
-def search(plan: Plan, options: FitOptions, objective: Any) -> Found:
+def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjective) -> Found:
     """Return the local maxima that random starts lead to.
 
     Parameters
@@ -99,6 +99,7 @@ def search(plan: Plan, options: FitOptions, objective: Any) -> Found:
         solutions = smooth_solutions(plan, objective, options.multistart.starts, rng)
     solutions = merge(solutions)
     theta = solutions[0].theta
+    objective.place_nodes(theta)
     theta = canonical_classes(plan, theta, objective.shares(theta), options.multistart.order)
     return Found(theta, tuple(solutions))
 

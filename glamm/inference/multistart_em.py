@@ -1,7 +1,7 @@
 """Many short runs of EM at once, for models whose latent variables are all discrete.
 
 The E-step counts how often each combination of a response and its design is expected in each class. The
-M-step is one Newton step of the complete-data log-likelihood (the gradient form of EM: Lange, 1995), since its
+M-step is one Newton step of the complete-data log-likelihood (the gradient form of EM: Lange, 1995), whose
 gradient is that of the log-likelihood itself: an iteration costs one evaluation for all runs together.
 """
 
@@ -268,7 +268,7 @@ def expectation_maximisation(
 
 
 def polish(objective: DiscreteObjective, theta: Array, iterations: int = 40) -> tuple[Array, float, bool]:
-    """Return the maximum that Newton steps from theta (P,) come to, its log-likelihood and whether they did."""
+    """Return where Newton steps from theta (P,) end, its log-likelihood, and whether it is a maximum."""
     value, gradient = objective.value_and_gradient(theta)
     for _ in range(iterations):
         information = objective.information(theta)

@@ -30,6 +30,8 @@ from glamm.inference.forms import (
     coordinate_starts,
     named_latents,
 )
+from glamm.inference.mixtures_alternatives import Alternatives, Assigned
+from glamm.inference.mixtures_nodes import has_lower_classes, placed_nodes, prior_nodes, spread_units
 from glamm.inference.nesting import Nesting, nest
 from glamm.inference.residuals import joint_residuals
 from glamm.inference.rules import product_rule
@@ -47,6 +49,11 @@ _THREADED_FROM = 20_000
 
 # the vectorised engine keeps this many node values of a cluster at most, 64 bytes each in every thread
 LANE_NODES = 2_000_000
+
+
+NODE_PASSES, NODE_TOLERANCE = 20, 1e-7
+"""Passes in which nodes that are given move to the posterior moments that they lead to, and the change of the
+log-likelihood, relative to the number of clusters, at which they have come to rest."""
 
 
 class _Units:
@@ -179,8 +186,10 @@ class Objective:
     """
 
     def __init__(self, plan: Plan, points: int | Sequence[int] = 7, threads: int | None = None) -> None:
+        plan = spread_units(plan)
         self.plan = plan
         self.n_parameters = plan.n_parameters
+        self._nodes = prior_nodes(plan) if has_lower_classes(plan) else None
         sizes = [len(level.factor) for level in plan.levels]
         starts = coordinate_starts(plan)
         self._latents = named_latents(plan)
@@ -213,7 +222,7 @@ class Objective:
             self._accepted = self._nesting.start()
         self._trial = self._accepted
         top = plan.levels[-1]
-        self._mixture = None if top.group is None else Mixture(top.group)
+        self._mixture = None if top.group is None else Alternatives(top.group)
         weight = np.ones(top.clusters) if top.weight is None else top.weight
         self._weight = weight if self._mixture is None else weight[self._mixture.first]
         self.points: tuple[int, ...] = ()
@@ -233,11 +242,17 @@ class Objective:
             edges.insert(0, np.searchsorted(top, np.arange(count + 1)).astype(np.intp))
         return edges
 
-    def _engine_levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
+    def _engine_levels(self) -> list[tuple[object, ...]]:
         if self._nesting is not None:
-            return self._nesting.levels()
+            return list(self._nesting.levels())
         return [
-            (len(level.factor), level.parent, level.weight, edges)
+            (
+                len(level.factor),
+                level.parent,
+                level.weight,
+                edges,
+                None if level.parent is None else level.group,
+            )
             for level, edges in zip(self.plan.levels, self._tops, strict=True)
         ]
 
@@ -324,6 +339,9 @@ class Objective:
     @property
     def exact(self) -> bool:
         """Whether one point is exact: every latent part enters a quadratic log density."""
+        if self._nodes is not None and self._space.width:
+            # a mixture of normal posteriors is not normal
+            return False
         return all(
             len(units.active) == 0
             or (
@@ -378,6 +396,8 @@ class Objective:
         if self._nesting is not None:
             o, a, c = self._nesting.scatter(o, a, c)
         options: dict[str, Any] = {"c": c} if self._space.pairs else {}
+        if self._nodes is not None:
+            options["held"] = self._nodes
         # a class that is impossible for a cluster leaves the others their say
         out: dict[str, Any] = self._engine.evaluate(
             o, a, self._accepted, gradient=gradient, moments=moments, threads=self._threads, **options
@@ -432,6 +452,27 @@ class Objective:
         if tops == 1:
             return np.zeros_like(top)
         return top if self._mixture is None else self._mixture.group[top]
+
+    def place_nodes(self, theta: Array) -> bool:
+        """Place nodes that do not follow theta by themselves; return whether there are such nodes.
+
+        Under classes below the highest level nodes stand where the posterior moments of an earlier
+        evaluation put them. The log-likelihood at theta is another afterwards.
+        """
+        if self._nodes is None:
+            return False
+        before = -np.inf
+        for _ in range(NODE_PASSES):
+            out = self._evaluate(np.asarray(theta, float), moments=True).out
+            moments = [*out.get("path_mean", []), *out.get("path_cov", [])]
+            if out["failed"] or not all(np.isfinite(part).all() for part in moments):
+                break
+            self._nodes = placed_nodes(self.plan, out["path_mean"], out["path_cov"])
+            present = self._total(np.asarray(out["loglik"]))
+            if abs(present - before) < NODE_TOLERANCE * self.n_clusters:
+                break
+            before = present
+        return True
 
     def accept(self) -> None:
         """Start later evaluations from the modes found by the last one that succeeded."""
@@ -500,49 +541,6 @@ class Objective:
         """
         found = self._evaluate(np.asarray(theta, float), moments=True)
         return list(zip(found.out["path_mean"], found.out["path_cov"], strict=True))
-
-
-class Mixture:
-    """Top-level clusters that are the same cluster of the data in each of its classes.
-
-    Parameters
-    ----------
-    group : ndarray of intp, shape (clusters,), ascending
-    """
-
-    def __init__(self, group: Index) -> None:
-        self.group = group
-        self.first = np.flatnonzero(np.r_[True, np.diff(group) != 0])
-        self.edges = np.append(self.first, len(group)).astype(np.intp)
-
-    def mix(self, loglik: Array) -> tuple[Array, Array]:
-        """Return the log of the sum of each group's likelihoods, and each cluster's share in it."""
-        largest = np.maximum.reduceat(loglik, self.first)
-        finite = np.where(np.isfinite(largest), largest, 0.0)
-        share = np.exp(loglik - finite[self.group])
-        total = np.add.reduceat(share, self.first)
-        with np.errstate(divide="ignore"):
-            mixed = np.log(total) + finite
-        return mixed, share / np.where(total > 0.0, total, 1.0)[self.group]
-
-
-class Assigned(Mixture):
-    """Classes with given probabilities in the place of posterior ones.
-
-    Parameters
-    ----------
-    group : ndarray of intp, shape (clusters,), ascending
-    share : ndarray, shape (clusters,)
-    """
-
-    def __init__(self, group: Index, share: Array) -> None:
-        super().__init__(group)
-        self.share = share
-
-    def mix(self, loglik: Array) -> tuple[Array, Array]:
-        """Return each group's expected log-likelihood and the given probabilities."""
-        expected = np.where(self.share > 0.0, self.share * loglik, 0.0)
-        return np.add.reduceat(expected, self.first), self.share
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -89,7 +89,9 @@ class ClassFit:
         """Probability of each cluster among its alternatives, by level."""
         source = self.source
         points = tuple(max(p, 2) for p in source.optimum.points)
-        return objective_for(source.lowered.plan, points, source.threads).shares(source.optimum.theta)
+        objective = objective_for(source.lowered.plan, points, source.threads)
+        objective.place_nodes(source.optimum.theta)
+        return objective.shares(source.optimum.theta)
 
     @cached_property
     def variables(self) -> tuple[Classes, ...]:
@@ -223,10 +225,11 @@ def prior_probabilities(fit: ClassFit, classes: Classes, theta: Array) -> tuple[
         assert below.parent is not None
         cluster = below.parent[cluster]
     first = np.unique(level.group[cluster], return_index=True)[1]
-    weight = np.bincount(level.group, weights=responsibilities(plan, fit.shares)[classes.level])
+    posterior = responsibilities(plan, fit.shares)[classes.level]
+    weight: Array = np.bincount(level.group, posterior).astype(float)
     if level.weight is not None:
         weight = weight * level.weight[np.unique(level.group, return_index=True)[1]]
-    return prior[first], weight[level.group[cluster][first]]
+    return prior[first], np.asarray(weight[level.group[cluster][first]])
 
 
 def class_size_table(fit: ClassFit, name: str | None = None) -> pd.DataFrame:

@@ -17,7 +17,9 @@ from glamm.errors import GlammError
 from glamm.graph import ROW, FamilySpec
 from glamm.inference import Missing, Objective, Optimum, Status
 from glamm.inference.covariance import opg, sandwich
-from glamm.inference.objective import clusters_of
+from glamm.inference.discrete import DiscreteObjective, objective_for
+from glamm.inference.forms import clusters_of
+from glamm.results.classes_notes import class_notes
 from glamm.results.covariance import check_covariance, delta_method
 from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
 from glamm.results.fit_measures import FitMeasures, fit_measures
@@ -80,12 +82,14 @@ class FittedSource:
 
     # ------------------------------------------------ uncertainty
 
-    def _objective(self) -> Objective:
-        return Objective(self.lowered.plan, self.optimum.points, threads=self.threads)
+    def _objective(self, points: tuple[int, ...]) -> Objective | DiscreteObjective:
+        objective = objective_for(self.lowered.plan, points, self.threads)
+        objective.place_nodes(self.theta)
+        return objective
 
     @cached_property
     def _scores(self) -> Array:
-        return self._objective().cluster_scores(self.theta)
+        return self._objective(self.optimum.points).cluster_scores(self.theta)
 
     def _frequencies(self) -> Array | None:
         """Return the frequency weights of the highest clusters, shape (clusters,), or None.
@@ -148,7 +152,10 @@ class FittedSource:
     @cached_property
     def _moments_objective(self) -> Objective:
         # one point has no spread; two give the mean and covariance of a normal posterior exactly
-        return self._objective().with_points(tuple(max(p, 2) for p in self.optimum.points))
+        points = tuple(max(p, 2) for p in self.optimum.points)
+        objective = Objective(self.lowered.plan, points, threads=self.threads)
+        objective.place_nodes(self.theta)
+        return objective
 
     def posterior(self) -> tuple[LevelPosterior, ...]:
         """Return the posterior moments of the standard coordinates."""
@@ -431,7 +438,7 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
         gradient=float(optimum.relative_gradient),
         condition=float(optimum.condition),
         interrupted=optimum.status is Status.INTERRUPTED,
-        notes=lowered.messages,
+        notes=lowered.messages + class_notes(lowered, optimum),
         classes=tuple(
             ClassFact(states.variable.name, states.variable.level, states.labels)
             for states in lowered.classes

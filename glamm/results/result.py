@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from glamm.compile import ParameterRow
 from glamm.errors import GlammError
+from glamm.inference.mixtures_points import Gateaux
 from glamm.results.classes import (
     ClassFit,
     class_probabilities,
@@ -23,6 +24,15 @@ from glamm.results.classes import (
     relative_entropy,
     solution_table,
 )
+from glamm.results.classes_fit import (
+    BootstrapTest,
+    bivariate_residuals,
+    bootstrap_test,
+    class_criteria,
+    pattern_fit,
+)
+from glamm.results.classes_plot import plot_profiles
+from glamm.results.classes_points import directional_derivative, mass_points
 from glamm.results.covariance import check_covariance
 from glamm.results.estimates import Estimates
 from glamm.results.facts import Facts
@@ -444,6 +454,34 @@ class Result:
     def entropy(self, name: str | None = None) -> float:
         """Return the relative entropy: 1 where classes are certain, 0 where nothing is known of them."""
         return relative_entropy(self._classes, name)
+
+    def class_criteria(self) -> pd.Series:
+        """Return AIC, BIC, SABIC, ICL and entropy, with the number of clusters as n."""
+        return class_criteria(self._classes)
+
+    def pattern_fit(self) -> pd.Series:
+        """Return G2 and X2 against the observed response patterns, with degrees of freedom."""
+        return pattern_fit(self._classes)
+
+    def bivariate_residuals(self) -> pd.DataFrame:
+        """Return Pearson statistics of pairs of items over their degrees of freedom."""
+        return bivariate_residuals(self._classes)
+
+    def mass_points(self, name: str | None = None) -> pd.DataFrame:
+        """Return locations and masses of mass points with standard errors."""
+        return mass_points(self._classes, name)
+
+    def directional_derivative(self) -> Gateaux:
+        """Return the derivative of the log-likelihood towards further mass points."""
+        return directional_derivative(self._classes)
+
+    def bootstrap_test(self, more: Result, draws: int = 99, seed: int = 0) -> BootstrapTest:
+        """Return the bootstrap likelihood-ratio test of this model against one with more classes."""
+        return bootstrap_test(self._classes, more._classes, draws, seed)
+
+    def plot_classes(self, name: str | None = None, ax: Any = None) -> Any:
+        """Draw the profiles of the classes; needs matplotlib."""
+        return plot_profiles(self._classes, name, ax)
 
     @property
     def solutions(self) -> pd.DataFrame:
