@@ -14,7 +14,7 @@ from glamm.inference.adaptive import Comparison, Ladder, compare, settle
 from glamm.inference.boundary import Boundary, settle_boundary
 from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Uncertainty, observed_information, uncertainty
-from glamm.inference.objective import Objective
+from glamm.inference.gaussian import objective_of
 from glamm.inference.optimize import Search, climb, newton_step, positive
 from glamm.inference.optimum import Optimum
 from glamm.inference.options import FitOptions
@@ -168,11 +168,14 @@ class _Fit:
     def _first_curvature(self) -> Array:
         """Return a positive definite information matrix at the start.
 
-        That of the fixed part where there is nothing else, the outer product of cluster scores where
-        clusters abound, differences of the gradient where they do not.
+        That of the fixed part where there is nothing else, the expected one where it has a closed form, the
+        outer product of cluster scores where clusters abound, differences of the gradient where they do not.
         """
         size = self.size
         identity = np.eye(size)
+        expected = self.objective.expected_information(self.search.theta)
+        if expected is not None and np.isfinite(expected).all():
+            return positive(expected) + 1e-2 * identity
         if self.start.information is not None and self.reduction is None:
             transform = self.at.transform
             return positive(transform.T @ self.start.information @ transform) + 1e-8 * identity
@@ -371,7 +374,7 @@ class _Fit:
         return Status.BOUNDARY if self.boundary.zero else Status.CONVERGED
 
 
-def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = Objective) -> Optimum:
+def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = objective_of) -> Optimum:
     """Return the maximum-likelihood fit of `plan`.
 
     Parameters
@@ -379,7 +382,7 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
     plan : Plan
     options : FitOptions, optional
     objective_type : callable
-        Called as ``objective_type(plan, points, threads=...)``; `Objective` by default.
+        Called as ``objective_type(plan, points, threads=...)``; `objective_of` by default.
 
     Raises
     ------
