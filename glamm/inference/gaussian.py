@@ -132,9 +132,8 @@ class GaussianObjective:
                 turned = inverse @ covariance[:, own[:, None], own]
                 flat = turned.reshape(len(turned), -1)
                 total += 0.5 * pattern.weight * flat @ np.swapaxes(turned, 1, 2).reshape(len(turned), -1).T
-                squares = pattern.cross[k:, k:] + pattern.weight * np.outer(
-                    pattern.mean[k:], pattern.mean[k:]
-                )
+                means = pattern.mean[k:]
+                squares = pattern.cross[k:, k:] + pattern.weight * np.outer(means, means)
                 slope = mean[:, own]
                 weighted = inverse @ slope @ squares
                 total += slope.reshape(len(slope), -1) @ weighted.reshape(len(slope), -1).T

@@ -1,4 +1,4 @@
-"""Gaussian data as sufficient statistics: clusters that have the same responses, slopes and standard deviations.
+"""Gaussian data as sufficient statistics of clusters with the same responses, slopes and deviations.
 
 A *slot* is the t-th unit of one response in a cluster. Clusters whose slots agree in everything but values
 and covariates of the mean are one pattern; patterns that differ only in which slots are there share a
@@ -18,7 +18,6 @@ from glamm.compile.plan import Plan, PredictorPlan
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-Cell = tuple[int, int, float]
 
 __all__ = ["Configuration", "Pattern", "configurations"]
 
@@ -123,14 +122,15 @@ def _combine(code: Index | None, values: Array | Index) -> Index:
     """Return numbers that tell rows apart where `code` or `values` do."""
     _, own = np.unique(values, return_inverse=True)
     if code is None:
-        return own.astype(np.intp)
+        return np.asarray(own, dtype=np.intp)
     _, both = np.unique(code * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
-    return both.astype(np.intp)
+    return np.asarray(both, dtype=np.intp)
 
 
 def _features(plan: PredictorPlan, slopes_only: bool) -> Iterator[Array]:
     """Yield the columns of a predictor that must agree within a pattern and do not."""
-    columns = [column for part in (*plan.loadings, *plan.terms) for column in part.design.T]
+    designs = [part.design for part in plan.loadings] + [term.design for term in plan.terms]
+    columns = [column for design in designs for column in design.T]
     if not slopes_only:
         columns += [*plan.design.T]
         if np.ndim(plan.offset):
@@ -181,7 +181,7 @@ def _slots(plan: Plan) -> list[tuple[int, Index]] | None:
 
 
 def configurations(plan: Plan) -> list[Configuration] | None:
-    """Return the sufficient statistics of a plan with one level; None where they are no shorter than the data.
+    """Return the sufficient statistics of a plan with one level; None where they are not much shorter.
 
     Parameters
     ----------
@@ -265,10 +265,10 @@ def _configuration(plan: Plan, slots: list[tuple[int, Index]], code: Index, grou
     for i, unit in enumerate(units):
         response = plan.responses[slots[used[i]][0]]
         present = unit >= 0
-        rows = None if present.all() else np.flatnonzero(present)
-        own = unit if rows is None else unit[rows]
+        where = None if present.all() else np.flatnonzero(present)
+        own = unit if where is None else unit[where]
         for column, coefficient in _columns(response.predictors[0], own):
-            c, factor = raw.place(column, rows)
+            c, factor = raw.place(column, where)
             found.fixed.append((i, c, factor, coefficient))
     every = np.arange(n, dtype=np.intp) if clusters is None else clusters
     for m, latent in enumerate(plan.latents):
@@ -280,10 +280,10 @@ def _configuration(plan: Plan, slots: list[tuple[int, Index]], code: Index, grou
     for p in group.patterns:
         of_pattern = None if len(group.patterns) == 1 else np.flatnonzero(number[code[every]] == number[p])
         rows = np.arange(n, dtype=np.intp) if of_pattern is None else of_pattern
-        present = np.array([i for i, unit in enumerate(units) if unit[rows[0]] >= 0], dtype=np.intp)
-        y = [(plan.responses[slots[used[i]][0]].encoded.y[:, 0], units[i]) for i in present]
+        seen = np.array([i for i, unit in enumerate(units) if unit[rows[0]] >= 0], dtype=np.intp)
+        y = [(plan.responses[slots[used[i]][0]].encoded.y[:, 0], units[i]) for i in seen]
         own_weight = None if weight is None else weight[every[rows]]
-        found.patterns.append(_pattern(present, y, raw.values, rows, own_weight))
+        found.patterns.append(_pattern(seen, y, raw.values, rows, own_weight))
     return found
 
 

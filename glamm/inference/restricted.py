@@ -251,7 +251,7 @@ def within_constraints(
 
 
 def restricted_coordinates(at: Coordinates, reduction: Reduction, theta: Array) -> Coordinates:
-    """Return coordinates of phi in which one observation has about the information it has in those of theta."""
+    """Return coordinates of phi in which one observation has about the information it has in theta's."""
     root = at.inverse @ reduction.jacobian(theta)
     inverse = np.linalg.cholesky(root.T @ root + 1e-12 * np.eye(root.shape[1])).T
     kept = reduction.kept

@@ -19,12 +19,15 @@ from glamm.inference.starts import starting_values
 TEXTS = {
     "one factor": "f =~ y1 + y2 + y3 + y4 + y5 + y6",
     "two factors": "f =~ y1 + y2 + y3; g =~ y4 + y5 + y6 + y3",
-    "covariates": "f =~ y1 + y2 + y3; g =~ y4 + y5 + y6; f ~ 1 + w; g ~ f + v; y1 ~ 0 + w; y2 ~ w + v; y5 ~ offset(v)",
+    "covariates": "f =~ y1 + y2 + y3; g =~ y4 + y5 + y6; f ~ 1 + w; g ~ f + v; y1 ~ 0 + w; y2 ~ w + v;"
+    "y5 ~ offset(v)",
     "factor of factors": "f =~ y1 + y2; g =~ y3 + y4; h =~ y5 + y6; top =~ f + g + h",
-    "held and shared": "f =~ 1*y1 + label(a)*y2 + label(a)*y3 + 0.5*y4; f ~~ 2*f; y1 ~~ label(s)*y1; y2 ~~ label(s)*y2",
+    "held and shared": "f =~ 1*y1 + label(a)*y2 + label(a)*y3 + 0.5*y4; f ~~ 2*f; y1 ~~ label(s)*y1;"
+    "y2 ~~ label(s)*y2",
     "standard loadings": "f =~ NA*y1 + y2 + y3; g =~ NA*y4 + y5 + y6; f ~~ 1*f; g ~~ 1*g; g ~ f",
     "no disturbance": "f =~ y1 + y2 + y3; g =~ y4 + y5 + y6; g ~ f + w; g ~~ 0*g",
-    "residual covariances": "f =~ y1 + y2 + y3 + y4; y1 ~~ y2; y2 ~~ y3; y5 ~ w; y6 ~ w; y5 ~~ y6; y4 ~~ 0.1*y5",
+    "residual covariances": "f =~ y1 + y2 + y3 + y4; y1 ~~ y2; y2 ~~ y3; y5 ~ w; y6 ~ w; y5 ~~ y6;"
+    "y4 ~~ 0.1*y5",
     "regressions": "y1 ~ w; y2 ~ w + v; y3 ~ y1; y1 ~~ y2 + y3",
     "groups": "f =~ y1 + y2 + y3 + y4; f ~ group; sd(f) ~ 0 + group; y2 ~ group; sigma(y1) ~ group",
     "loadings of groups": "f =~ y1 + y2 + y3; y4 ~ f + f:group; g ~ f + f:group; g =~ y5 + y6",
