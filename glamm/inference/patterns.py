@@ -168,6 +168,11 @@ def _slots(plan: Plan) -> list[tuple[int, Index]] | None:
         if not len(cluster):
             continue
         start = np.flatnonzero(np.r_[True, cluster[1:] != cluster[:-1]])
+        if len(start) == len(cluster):
+            unit = np.full(n, -1, dtype=np.intp)
+            unit[cluster] = start
+            found.append((r, unit))
+            continue
         size = np.diff(np.append(start, len(cluster)))
         if len(found) + size.max() > MOST_SLOTS:
             return None
