@@ -38,6 +38,11 @@ class Problem:
             return pd.read_csv(path, dtype={name: str for name in self.factors})
         return self.simulate()
 
+    @property
+    def regression(self) -> bool:
+        """Whether programs for regressions with random effects can fit it."""
+        return "=~" not in self.formula
+
     def source(self) -> str:
         return self.file if self.file and (REFERENCE / self.file).is_file() else "simulated"
 
@@ -115,6 +120,15 @@ def gaussian() -> pd.DataFrame:
     return frame
 
 
+def three_factors(rows: int = 301) -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    factor = rng.normal(size=(rows, 3)) + 0.7 * rng.normal(size=(rows, 1))
+    return pd.DataFrame(
+        {f"x{k + 1}": (1.0 - 0.1 * (k % 3)) * factor[:, k // 3] + rng.normal(size=rows) for k in range(9)}
+    )
+
+
+THREE_FACTORS = "visual =~ x1 + x2 + x3; textual =~ x4 + x5 + x6; speed =~ x7 + x8 + x9"
 FOUR = "x1 + x2 + x3 + x4"
 PROBLEMS = (
     Problem(
@@ -148,5 +162,7 @@ PROBLEMS = (
         three_level,
     ),
     Problem("Gaussian 10,000 x 10", f"y ~ {FOUR} + (1 + x1 | g)", "gaussian", 1, gaussian),
+    Problem("factors 301 x 9", THREE_FACTORS, "gaussian", 1, three_factors, "fa_hs.csv"),
+    Problem("factors 1,000,000 x 9", THREE_FACTORS, "gaussian", 1, lambda: three_factors(1_000_000)),
     Problem("logit 100,000 x 10", f"y ~ {FOUR} + (1 | g)", "binomial", 7, lambda: two_level(100_000, 10)),
 )

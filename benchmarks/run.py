@@ -24,7 +24,7 @@ import numpy as np
 from problems import PROBLEMS, Problem
 from programs import PYTHON_PROGRAMS, installed, run_r
 
-LARGE = ("logit 100,000 x 10", "Gaussian 10,000 x 10", "logit 10,000 x 10")
+LARGE = ("logit 100,000 x 10", "Gaussian 10,000 x 10", "logit 10,000 x 10", "factors 1,000,000 x 9")
 
 
 def peak_bytes() -> float:
@@ -105,6 +105,8 @@ def main() -> None:
         own: dict = {}
         for program in installed():
             if program == "statsmodels" and problem.family != "gaussian":
+                continue
+            if not problem.regression and program not in ("glamm", "glamm auto"):
                 continue
             found = record(program, problem, options.seconds, options.limit)
             own = found if program == "glamm" else own

@@ -41,6 +41,8 @@ def residual_covariances(graph: ModelGraph, coefficients: Coefficients) -> tuple
         if modifier.start is not None:
             coefficients.given[index] = modifier.start
         name = f"{spec.left} ~~ {spec.right}"
+        if modifier.label:
+            coefficients.named.setdefault(modifier.label, name)
         pair = (spec.left, spec.right)
         coefficients.rows.append(ParameterRow(name, "residual covariance", terms=pair, place=(index,)))
         found.append(ResidualCovariance(first, second, index, 0.0))

@@ -265,6 +265,11 @@ class DiscreteObjective:
             return -np.inf, np.full(self.n_parameters, np.nan)
         return value, self.gradients(found, self.weights(found.shares))[:, 0]
 
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Latent coordinates of each level that are integrated one inside the other: none."""
+        return tuple(0 for _ in self.plan.levels)
+
     def accept(self) -> None:
         """Do nothing: there are no modes."""
 

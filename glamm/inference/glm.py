@@ -7,7 +7,7 @@ model without latent variables this is the fit itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -114,32 +114,13 @@ def _rows_of(plan: Plan, response: ResponsePlan) -> tuple[list[Index], Array]:
     return clusters, weight
 
 
-def _kept_clusters(plan: Plan, limit: int) -> NDArray[np.bool_] | None:
-    """Return a mask of evenly spaced top-level clusters that hold about `limit` units, or None for all."""
-    total = sum(response.cluster.shape[0] for response in plan.responses)
-    top = plan.levels[-1].clusters
-    keep = max(200, int(top * limit / max(total, 1)))
-    if total <= 2 * limit or keep >= top:
-        return None
-    mask = np.zeros(top, dtype=bool)
-    mask[np.linspace(0, top - 1, keep).astype(np.intp)] = True
-    return mask
-
-
-def _some(offset: Array | float, rows: slice | Index) -> Array | float:
-    return offset[rows] if isinstance(offset, np.ndarray) and offset.ndim else offset
-
-
-def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
-    """Return the responses of `plan`, of large data an even sample of whole clusters of `limit` units."""
-    kept = _kept_clusters(plan, limit)
+def fixed_parts(plan: Plan) -> tuple[FixedPart, ...]:
+    """Return the responses of `plan`."""
     parts = []
     for response in plan.responses:
         clusters, weight = _rows_of(plan, response)
-        rows: slice | Index = slice(None) if kept is None else np.flatnonzero(kept[clusters[-1]])
-        weight = weight[rows]
         n = weight.shape[0]
-        channels = None if response.channels is None else response.channels[rows]
+        channels = response.channels
         groups: list[tuple[int, int, slice | Index]] = []
         if channels is None:
             groups = [(k, k, slice(None)) for k in range(len(response.predictors))]
@@ -149,23 +130,19 @@ def fixed_parts(plan: Plan, limit: int) -> tuple[FixedPart, ...]:
                 groups += [(k, int(p), np.flatnonzero(fed == p)) for p in np.unique(fed) if p >= 0]
         part = FixedPart(
             response=response,
-            y=np.ascontiguousarray(response.encoded.y[rows], dtype=float),
+            y=np.ascontiguousarray(response.encoded.y, dtype=float),
             weight=weight,
-            designs=tuple(p.design[rows] for p in response.predictors),
+            designs=tuple(p.design for p in response.predictors),
             coefficients=tuple(p.coefficient for p in response.predictors),
-            offsets=tuple(_some(p.offset, rows) for p in response.predictors),
+            offsets=tuple(p.offset for p in response.predictors),
             channels=channels,
             terms=tuple(
-                Term(k, loading.level, loading.design[rows], loading.latent)
+                Term(k, loading.level, loading.design, loading.latent)
                 for k, p in enumerate(response.predictors)
                 for loading in p.loadings
             ),
-            named=tuple(
-                (k, replace(term, design=term.design[rows]))
-                for k, p in enumerate(response.predictors)
-                for term in p.terms
-            ),
-            clusters=tuple(c[rows] for c in clusters),
+            named=tuple((k, term) for k, p in enumerate(response.predictors) for term in p.terms),
+            clusters=tuple(clusters),
             groups=tuple(groups),
             kernel=response.family.kernel(),
         )

@@ -58,15 +58,15 @@ def latent_start(plan: Plan, parts: Sequence[FixedPart], fixed: FixedFit) -> lis
     reached = reaches(plan, parts, theta, upward)
     known: list[Array | None] = [None] * len(plan.latents)
     whole = with_known_latents(plan, parts, reached, known)
-    first = fit_fixed_part(tuple(whole), theta, tolerance=1e-2)
-    theta, at = first.theta.copy(), list(first.at)
+    at = list(fixed.at)
+    if _differ(whole, parts):
+        first = fit_fixed_part(tuple(whole), theta, tolerance=1e-2)
+        theta, at = first.theta.copy(), list(first.at)
     spread = [_log_sd(part, theta) for part in whole]
     extra = [np.zeros((len(part.designs), part.weight.shape[0])) for part in parts]
-    for level in reversed(range(len(plan.levels))):
+    for level in reversed([k for k, own in enumerate(plan.levels) if len(own.factor)]):
         if not _finite(at):
             return []
-        if not plan.levels[level].factor.shape[0]:
-            continue
         seen = with_terms(plan, parts, reached, theta)
         psi, predicted = level_moments(plan, seen, at, level, _total_pattern(plan, level, reached))
         for m, latent in enumerate(plan.latents):
@@ -78,17 +78,22 @@ def latent_start(plan: Plan, parts: Sequence[FixedPart], fixed: FixedFit) -> lis
                     values = predicted[part.clusters[level]][:, term.latent]
                     extra[r][term.predictor] += np.einsum("ij,ij->i", term.design, values)
         _structural(plan, level, theta, psi, reached)
-        whole = with_known_latents(plan, parts, reached, known)
         if level:
+            whole = with_known_latents(plan, parts, reached, known)
             theta = fit_fixed_part(tuple(whole), theta, extra, tolerance=1e-2, max_iterations=4).theta.copy()
-        at = _at(whole, theta, extra)
+            at = _at(whole, theta, extra)
     reached = reaches(plan, parts, theta, lambda child, parent: True)
     whole = with_known_latents(plan, parts, reached, [None] * len(plan.latents))
-    theta = fit_fixed_part(tuple(whole), theta, extra, tolerance=1e-2, max_iterations=4).theta.copy()
+    if _differ(whole, parts) or any(log_sd is None for log_sd in spread):
+        theta = fit_fixed_part(tuple(whole), theta, extra, tolerance=1e-2, max_iterations=4).theta.copy()
     for part, log_sd in zip(with_terms(plan, parts, reached, theta), spread, strict=True):
         if log_sd is not None:
             _store_residual(plan, part, log_sd, theta)
     return [theta] if np.isfinite(theta).all() else []
+
+
+def _differ(parts: Sequence[FixedPart], others: Sequence[FixedPart]) -> bool:
+    return any(part is not other for part, other in zip(parts, others, strict=True))
 
 
 def _finite(at: Sequence[Derivatives]) -> bool:

@@ -25,6 +25,9 @@ __all__ = ["Measures", "one_factor", "start_loadings"]
 
 SWEEPS = 60
 
+CLOSE = 1e-3
+"""Change of loadings in their units at which sweeps end."""
+
 MOST = 0.9
 """Most of the variance of an indicator that a latent variable may account for."""
 
@@ -216,7 +219,7 @@ def one_factor(
             bend = weight @ loading**2
             new = (weight * product) @ loading / np.where(bend > 0.0, bend, 1.0)
             new = restricted(0.5 * (loading + np.where(bend > 0.0, new, loading)))
-            if np.abs(new - loading).max() < 1e-4:
+            if np.abs(new - loading).max() < CLOSE:
                 break
             loading = new
     if held.any():

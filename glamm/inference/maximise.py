@@ -15,7 +15,7 @@ from glamm.inference.adaptive import Comparison, Ladder, compare, settle
 from glamm.inference.boundary import Boundary, residual_scales, settle_boundary, settle_residuals
 from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
-from glamm.inference.discrete import objective_for
+from glamm.inference.gaussian import objective_of
 from glamm.inference.mixtures import complete_curvature
 from glamm.inference.multistart import search, uncertain_classes
 from glamm.inference.optimize import Search, climb, newton_step, positive
@@ -186,11 +186,14 @@ class _Fit:
     def _first_curvature(self) -> Array:
         """Return a positive definite information matrix at the start.
 
-        That of the fixed part where there is nothing else, the outer product of cluster scores where
-        clusters abound, differences of the gradient where they do not.
+        That of the fixed part where there is nothing else, the expected one where it has a closed form, the
+        outer product of cluster scores where clusters abound, differences of the gradient where they do not.
         """
         size = self.size
         identity = np.eye(size)
+        expected = self.objective.expected_information(self.search.theta)
+        if expected is not None and np.isfinite(expected).all():
+            return positive(expected) + 1e-2 * identity
         if self.start.information is not None and self.reduction is None:
             transform = self.at.transform
             return positive(transform.T @ self.start.information @ transform) + 1e-8 * identity
@@ -435,7 +438,7 @@ class _Fit:
         return Status.CLASS_BOUNDARY if Missing.PROBABILITY in reasons else Status.CONVERGED
 
 
-def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = objective_for) -> Optimum:
+def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = objective_of) -> Optimum:
     """Return the maximum-likelihood fit of `plan`.
 
     Parameters
@@ -443,7 +446,7 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
     plan : Plan
     options : FitOptions, optional
     objective_type : callable
-        Called as ``objective_type(plan, points, threads=...)``; `objective_for` by default.
+        Called as ``objective_type(plan, points, threads=...)``; `objective_of` by default.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.elimination import Layer, block_tree, layers_of
 from glamm.inference.forms import clusters_of
-from glamm.inference.structure import Touched, touched
+from glamm.inference.touched import Touched, touched
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -511,6 +511,10 @@ class Objective:
             edges = [of_level[self._mixture.edges] for of_level in edges]
         return self._pull(theta, found, edges)
 
+    def expected_information(self, theta: Array) -> Array | None:
+        """Return None: quadrature has no closed form of it."""
+        return None
+
     def shares(self, theta: Array) -> list[Array]:
         """Return for each level the probability of every cluster among its alternatives, given the data.
 

@@ -81,7 +81,7 @@ def with_terms(
 def with_known_latents(
     plan: Plan, parts: Sequence[FixedPart], reached: Sequence[Reach], values: Sequence[Array | None]
 ) -> list[FixedPart]:
-    """Return the parts with the fixed parts of the latent variables in their designs.
+    """Return the parts with what is known of the latent variables in their designs and offsets.
 
     Parameters
     ----------
@@ -90,6 +90,11 @@ def with_known_latents(
     reached : sequence of Reach
     values : sequence of ndarray, shape (clusters,), or None
         Of latent variables that others of lower levels are regressed on, where they are known.
+
+    Returns
+    -------
+    list of FixedPart
+        Those that nothing is known of are the same objects.
     """
     designs: dict[tuple[int, int], dict[int, Array]] = {}
     offsets: dict[tuple[int, int], Array] = {}
@@ -108,14 +113,17 @@ def with_known_latents(
             scaled = (term.design * value[above][:, None])[:, free]
             columns += list(zip(scaled.T, term.coefficient[free].tolist(), strict=True))
         known = np.broadcast_to(latent.predictor.offset, (plan.levels[latent.level].clusters,))
-        for (r, k), column in reach.items():
+        for (r, k), column in reach.items() if columns or known.any() else ():
             rows = parts[r].clusters[latent.level]
             own = designs.setdefault((r, k), {})
             for values_of_clusters, place in columns:
                 own[place] = own.get(place, 0.0) + column * values_of_clusters[rows]
             offsets[r, k] = offsets.get((r, k), 0.0) + column * known[rows]
+    changed = {r for r, _ in offsets}
     return [
-        replace(
+        part
+        if r not in changed
+        else replace(
             part,
             designs=tuple(_design(part, k, designs.get((r, k), {})) for k in range(len(part.designs))),
             coefficients=tuple(

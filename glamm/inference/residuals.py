@@ -1,9 +1,9 @@
 """Gaussian responses whose residuals covary, made independent of each other.
 
-With ``Theta = L D^2 L'``, L a unit lower triangle, the residuals ``L^-1 (y - o - a'u)`` of a row are independent
-with standard deviations D, and the change of variables has determinant 1. So the engine gets responses
-that are 0, offsets ``L^-1 (o - y)``, slopes ``L^-1 a`` and log standard deviations ``log D``, over the
-responses that a row has. Adjoints return by the same steps backwards.
+With ``Theta = L D^2 L'``, L a unit lower triangle, the residuals ``L^-1 (y - o - a'u)`` of a row are
+independent with standard deviations D, and the change of variables has determinant 1. So the engine gets
+responses that are 0, offsets ``L^-1 (o - y)``, slopes ``L^-1 a`` and log standard deviations ``log D``, over
+the responses that a row has. Adjoints return by the same steps backwards.
 """
 
 from __future__ import annotations

@@ -182,6 +182,13 @@ class Restricted:
         scores: Array = self.objective.cluster_scores(theta)  # type: ignore[attr-defined]
         return np.asarray(scores @ self.reduction.jacobian(theta))
 
+    def expected_information(self, phi: Array) -> Array | None:
+        """Return the expected information in phi, (Q, Q), where it has a closed form."""
+        theta = self.reduction.expand(phi)
+        found = self.objective.expected_information(theta)  # type: ignore[attr-defined]
+        jacobian = self.reduction.jacobian(theta)
+        return None if found is None else np.asarray(jacobian.T @ found @ jacobian)
+
     def with_points(self, points: tuple[int, ...]) -> Restricted:
         """Return the same with another rule."""
         return Restricted(self.objective.with_points(points), self.reduction)  # type: ignore[attr-defined]

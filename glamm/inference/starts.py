@@ -25,6 +25,7 @@ from glamm.inference.glm import (
 )
 from glamm.inference.latent_starts import latent_start
 from glamm.inference.moments import level_moments
+from glamm.inference.sampling import sampled
 
 Array = NDArray[np.float64]
 
@@ -63,7 +64,9 @@ def starting_values(plan: Plan, theta: Array | None = None) -> Start:
     theta : ndarray, shape (P,), optional
         Values to use instead; only the scales are then found from the data.
     """
-    parts = fixed_parts(plan, SAMPLE)
+    units = sum(response.cluster.shape[0] for response in plan.responses)
+    plan = sampled(plan, SAMPLE)
+    parts = fixed_parts(plan)
     begin = intercept_start(plan, parts)
     at = [derivatives(part, linear_predictors(part, begin)) for part in parts]
     if theta is not None:
@@ -71,7 +74,6 @@ def starting_values(plan: Plan, theta: Array | None = None) -> Start:
     latent = any(level.factor.shape[0] for level in plan.levels)
     fixed = fit_fixed_part(parts, begin, tolerance=1e-2 if latent else 1e-8)
     if not latent:
-        units = sum(response.cluster.shape[0] for response in plan.responses)
         seen = sum(part.weight.shape[0] for part in parts)
         system = coordinates(plan, parts, at, fixed.theta)
         return Start(_given(plan, fixed.theta), system, fixed.information * (units / max(seen, 1)))

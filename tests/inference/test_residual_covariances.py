@@ -67,6 +67,33 @@ def test_published_example(democracy):
     assert 2.0 * (saturated - found.llf) == pytest.approx(38.125, abs=5e-4)
 
 
+EQUAL = """
+ind60 =~ x1 + x2 + x3
+dem60 =~ y1 + label(b)*y2 + label(c)*y3 + label(d)*y4
+dem65 =~ y5 + label(b)*y6 + label(c)*y7 + label(d)*y8
+dem60 ~ ind60
+dem65 ~ ind60 + dem60
+y1 ~~ label(p)*y5; y2 ~~ y4 + y6; y3 ~~ label(q)*y7; y4 ~~ y8; y6 ~~ y8
+"""
+
+
+def test_published_example_with_equal_loadings(democracy):
+    found = glamm.Model(EQUAL, democracy).fit()
+    # lavaan's documentation: chi-square 40.179 on 38 degrees of freedom, 38.125 on 35 without the equalities
+    assert 2.0 * (-1547.7909434026 - found.llf) == pytest.approx(40.179 - 38.125, abs=1.1e-3)
+
+
+def test_constraints_on_residual_covariances(democracy):
+    free = glamm.Model(EQUAL, democracy).fit()
+    equal = glamm.Model(f"{EQUAL}; p == q", democracy).fit()
+    assert equal.params["y1 ~~ y5"] == pytest.approx(equal.params["y3 ~~ y7"], rel=1e-12)
+    assert equal.llf < free.llf
+    bounded = glamm.Model(f"{EQUAL}; `y4 ~~ y8` > 0.5", democracy).fit()
+    assert bounded.params["y4 ~~ y8"] == pytest.approx(0.5, abs=1e-9)
+    half = glamm.Model(f"{EQUAL}; half := p / 2", democracy).fit()
+    assert half.params["half"] == pytest.approx(free.params["y1 ~~ y5"] / 2.0, rel=1e-6)
+
+
 def gradient_of(objective, theta):
     """Return the gradient by differences of eighth order."""
     weights = (4.0 / 5.0, -1.0 / 5.0, 4.0 / 105.0, -1.0 / 280.0)

@@ -1,0 +1,100 @@
+"""A part of the data: whole top-level clusters, evenly spaced."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamm.compile.plan import LatentPlan, LevelPlan, Plan, PredictorPlan, ResponsePlan
+from glamm.protocols import Encoded
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+__all__ = ["sampled"]
+
+FEWEST = 200
+"""Least number of top-level clusters of a sample."""
+
+
+def sampled(plan: Plan, limit: int) -> Plan:
+    """Return the plan of about `limit` units of large data, the plan itself of others.
+
+    Parameters
+    ----------
+    plan : Plan
+    limit : int
+    """
+    total = sum(response.cluster.shape[0] for response in plan.responses)
+    top = plan.levels[-1].clusters
+    keep = max(FEWEST, int(top * limit / max(total, 1)))
+    if total <= 2 * limit or keep >= top:
+        return plan
+    chosen = np.linspace(0, top - 1, keep).astype(np.intp)
+    kept = [chosen]
+    for level in reversed(plan.levels[:-1]):
+        assert level.parent is not None
+        # parents ascend, so the clusters of each are a range
+        first = np.searchsorted(level.parent, kept[0], side="left")
+        last = np.searchsorted(level.parent, kept[0], side="right")
+        kept.insert(0, _ranges(first, last))
+    levels = tuple(_level(level, kept, i) for i, level in enumerate(plan.levels))
+    return replace(
+        plan,
+        levels=levels,
+        responses=tuple(_response(response, kept[0]) for response in plan.responses),
+        latents=tuple(_latent(latent, kept[latent.level]) for latent in plan.latents),
+        memberships=tuple(_response(response, kept[0]) for response in plan.memberships),
+        ratios=tuple(_response(response, kept[0]) for response in plan.ratios),
+    )
+
+
+def _ranges(first: Index, last: Index) -> Index:
+    """Return the numbers of all ranges ``first .. last - 1``, one after the other."""
+    count = last - first
+    start = np.repeat(first - np.concatenate(([0], np.cumsum(count)[:-1])), count)
+    return np.asarray(start + np.arange(count.sum()), dtype=np.intp)
+
+
+def _level(level: LevelPlan, kept: list[Index], i: int) -> LevelPlan:
+    own = kept[i]
+    parent = None if level.parent is None else np.searchsorted(kept[i + 1], level.parent[own])
+    return replace(
+        level,
+        clusters=len(own),
+        parent=parent,
+        weight=None if level.weight is None else level.weight[own],
+        group=None if level.group is None else level.group[own],
+    )
+
+
+def _predictor(plan: PredictorPlan, rows: Index) -> PredictorPlan:
+    return replace(
+        plan,
+        design=plan.design[rows],
+        offset=plan.offset[rows] if isinstance(plan.offset, np.ndarray) and plan.offset.ndim else plan.offset,
+        loadings=tuple(replace(part, design=part.design[rows]) for part in plan.loadings),
+        terms=tuple(replace(term, design=term.design[rows]) for term in plan.terms),
+    )
+
+
+def _latent(latent: LatentPlan, rows: Index) -> LatentPlan:
+    scale = None if latent.scale is None else _predictor(latent.scale, rows)
+    return replace(latent, predictor=_predictor(latent.predictor, rows), scale=scale)
+
+
+def _response(response: ResponsePlan, kept: Index) -> ResponsePlan:
+    first = np.searchsorted(response.cluster, kept, side="left")
+    last = np.searchsorted(response.cluster, kept, side="right")
+    rows = _ranges(first, last)
+    return replace(
+        response,
+        encoded=Encoded(response.encoded.y[rows], response.encoded.categories),
+        cluster=np.searchsorted(kept, response.cluster[rows]).astype(np.intp),
+        weight=None if response.weight is None else response.weight[rows],
+        predictors=tuple(_predictor(p, rows) for p in response.predictors),
+        channels=None if response.channels is None else response.channels[rows],
+        row=None if response.row is None else response.row[rows],
+    )
