@@ -270,6 +270,10 @@ class DiscreteObjective:
         """Latent coordinates of each level that are integrated one inside the other: none."""
         return tuple(0 for _ in self.plan.levels)
 
+    def expected_information(self, theta: Array) -> None:
+        """Return None: the expected information has no closed form."""
+        del theta
+
     def accept(self) -> None:
         """Do nothing: there are no modes."""
 

@@ -50,7 +50,7 @@ Index = NDArray[np.intp]
 
 __all__ = ["FORMAT", "Contents", "StoredSource", "read", "stored_source", "write"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
