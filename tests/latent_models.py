@@ -32,7 +32,12 @@ class Latent:
 
 @dataclass(frozen=True)
 class Response:
-    """Family "gaussian", "logit", "probit", "poisson" or "ordinal"; `shape`: an sd, thresholds."""
+    """A linear predictor and a family, with what else it needs in `shape`.
+
+    "gaussian": sd; "ordinal": thresholds; "adjacent": steps; "asymptotes": lower one, 1 - upper one;
+    "nominal": intercepts, then factors of the predictor, both of all categories but the first; "logit",
+    "probit", "cloglog", "poisson": nothing.
+    """
 
     name: str
     level: str
@@ -103,17 +108,31 @@ def sum_of(terms: Sequence[Term], data, row: int, values: Mapping, one):
 
 
 def log_density(response: Response, y: float, nu: np.ndarray) -> np.ndarray:
+    shape = np.array(response.shape)
     match response.family:
         case "gaussian":
-            return stats.norm.logpdf(y, nu, response.shape[0])
+            return stats.norm.logpdf(y, nu, shape[0])
         case "logit":
             return log_expit(nu if y == 1.0 else -nu)
         case "probit":
             return stats.norm.logcdf(nu if y == 1.0 else -nu)
+        case "cloglog":
+            return np.log(-np.expm1(-np.exp(nu))) if y == 1.0 else -np.exp(nu)
         case "poisson":
             return stats.poisson.logpmf(y, np.exp(nu))
-    cuts = np.array([-np.inf, *response.shape, np.inf])
-    return np.log(expit(cuts[int(y) + 1] - nu) - expit(cuts[int(y)] - nu))
+        case "asymptotes":
+            p = shape[0] + (1.0 - shape[1] - shape[0]) * expit(nu)
+            return np.log(p if y == 1.0 else 1.0 - p)
+        case "ordinal":
+            cuts = np.concatenate(([-np.inf], shape, [np.inf]))
+            return np.log(expit(cuts[int(y) + 1] - nu) - expit(cuts[int(y)] - nu))
+        case "adjacent":
+            scores = np.arange(len(shape) + 1.0)
+            predictors = np.outer(scores, nu) - np.concatenate(([0.0], np.cumsum(shape)))[:, None]
+        case "nominal":
+            intercepts, factors = np.insert(shape.reshape(2, -1), 0, 0.0, axis=1)
+            predictors = intercepts[:, None] + np.outer(factors, nu)
+    return predictors[int(y)] - logsumexp(predictors, axis=0)
 
 
 def lattice(dimensions: int, step: float, reach: float) -> tuple[np.ndarray, np.ndarray]:
