@@ -22,7 +22,7 @@ def more_classes_than_clusters(graph: ModelGraph, tree: ClusterTree) -> list[Pro
             f"{variable.name!r} has {len(variable.labels)} {_what(variable)}, but there are only "
             f"{found[variable.level]} clusters of the level {variable.level!r}",
             variable.span,
-            "a few classes are usually enough",
+            f"a few {_what(variable)} are usually enough",
         )
         for variable in graph.classes
         if len(variable.labels) > found[variable.level]

@@ -89,8 +89,6 @@ def read_distribution(call: Call, problems: list[Problem]) -> FamilySpec:
         value = number(expr)
         if value is None:
             problems.append(Problem(f"the option {key!r} of {call.function!r} takes a number", expr.span))
-        elif key in dict(options):
-            problems.append(Problem(f"the option {key!r} is given twice", expr.span))
         else:
             options.append((key, value))
     return FamilySpec(call.function, options=tuple(options), span=call.span)
