@@ -39,7 +39,7 @@ SHORT, LONG = 12, 80
 """Iterations of EM of all starts, and of those that go on."""
 
 KEPT = 10
-"""Runs that go on, or a fifth of the starts if those are more; half of them where they are cheap."""
+"""Runs that go on, or a fifth of the starts if those are more; all of them where they are cheap."""
 
 ENOUGH = 3
 """Different maxima that are looked for exactly where that is expensive."""
@@ -120,7 +120,7 @@ def _discrete(
         np.hstack([part.theta for part in parts]),
         np.concatenate([part.value for part in parts]),
         np.concatenate([part.gain for part in parts]),
-    ).best(max(KEPT, starts // (2 if cheap else 5)))
+    ).best(max(KEPT, starts // (1 if cheap else 5)))
     runs = expectation_maximisation(objective, runs.theta, LONG, SAME).best(len(runs.value))
     found: list[Solution] = []
     reached: list[float] = []

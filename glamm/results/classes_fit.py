@@ -225,12 +225,9 @@ def compare_classes(fits: Mapping[object, ClassFit]) -> pd.DataFrame:
 
     ``replicated`` says whether more than one random start led to the best maximum.
     """
-    rows = {}
-    for name, fit in fits.items():
-        own = class_criteria(fit)
-        own["replicated"] = fit.source.optimum.replicated
-        rows[name] = own
-    return pd.DataFrame(rows).T
+    table = pd.DataFrame([class_criteria(fit) for fit in fits.values()], index=list(fits))
+    table["replicated"] = [fit.source.optimum.replicated for fit in fits.values()]
+    return table
 
 
 @dataclass(frozen=True, slots=True, eq=False)

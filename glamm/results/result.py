@@ -29,6 +29,7 @@ from glamm.results.classes_fit import (
     bivariate_residuals,
     bootstrap_test,
     class_criteria,
+    compare_classes,
     pattern_fit,
 )
 from glamm.results.classes_plot import plot_profiles
@@ -474,6 +475,10 @@ class Result:
     def directional_derivative(self) -> Gateaux:
         """Return the derivative of the log-likelihood towards further mass points."""
         return directional_derivative(self._classes)
+
+    def compare_classes(self, *others: Result) -> pd.DataFrame:
+        """Return the criteria of this and other fits, one a row, named by their formulas."""
+        return compare_classes({fit.formula: fit._classes for fit in (self, *others)})
 
     def bootstrap_test(self, more: Result, draws: int = 99, seed: int = 0) -> BootstrapTest:
         """Return the bootstrap likelihood-ratio test of this model against one with more classes."""
