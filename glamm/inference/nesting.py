@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.elimination import Layer, block_tree, layers_of
+from glamm.inference.rules import rule
 from glamm.inference.structure import Touched, touched
 
 Array = NDArray[np.float64]
@@ -165,6 +166,13 @@ class Nesting:
     def levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
         """Return the levels for `Engine`."""
         return [(layer.q, layer.parent, layer.weight, layer.of_top) for layer in self.layers]
+
+    def rules(self, points: Sequence[int]) -> list[tuple[Array, Array]]:
+        """Return the nodes of each level of the engine from the points of the plan's levels."""
+        return [
+            rule(layer.q, points[layer.level], layer.q / max(self.dimensions[layer.level], 1))
+            for layer in self.layers
+        ]
 
     def start(self) -> list[Array]:
         """Return modes to start from."""

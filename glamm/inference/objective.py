@@ -20,7 +20,7 @@ from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
 from glamm.inference.nesting import Nesting, nest
-from glamm.inference.rules import product_rule
+from glamm.inference.rules import rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
 from glamm.kernels._lanes import MOST_COEFFICIENTS, Lanes
@@ -156,8 +156,8 @@ class Objective:
     ----------
     plan : Plan
     points : int or sequence of int
-        Gauss-Hermite nodes a latent coordinate, for all levels or one number a level (lowest first);
-        1 is the Laplace approximation.
+        Gauss-Hermite nodes a latent coordinate or, beyond `rules.MOST_POINTS`, quasi-random nodes in all, for
+        all levels or one number a level (lowest first); 1 is the Laplace approximation.
     threads : int, optional
         Default: one for small data, the machine's number of processors otherwise.
 
@@ -270,9 +270,9 @@ class Objective:
         counts = [points] * len(levels) if isinstance(points, int) else list(points)
         self.points = tuple(k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True))
         if self._nesting is None:
-            rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+            rules = [rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
         else:
-            rules = [product_rule(layer.q, self.points[layer.level]) for layer in self._nesting.layers]
+            rules = self._nesting.rules(self.points)
         self._engine: Lanes | Engine
         if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
             self._engine = self._fast
@@ -309,6 +309,15 @@ class Objective:
         if self._nesting is not None:
             return self._nesting.dimensions
         return tuple(len(level.factor) for level in self.plan.levels)
+
+    @property
+    def integration(self) -> str:
+        """How many latent coordinates are integrated in fewer dimensions; empty where all are jointly."""
+        if self._nesting is None:
+            return ""
+        total = sum(len(level.factor) for level in self.plan.levels)
+        nested = sum(self.dimensions)
+        return f"{total} latent dimensions as {nested} nested ones"
 
     @property
     def n_clusters(self) -> int:

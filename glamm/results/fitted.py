@@ -239,6 +239,7 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
         condition=float(optimum.condition),
         interrupted=optimum.status is Status.INTERRUPTED,
         notes=lowered.messages,
+        integration=optimum.integration,
     )
 
 
