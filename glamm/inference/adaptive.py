@@ -30,10 +30,10 @@ LADDERS: dict[int, tuple[int, ...]] = {
 
 FEW_DIMENSIONS = max(LADDERS)
 
-SCATTERED = (512, 1024, 2048, 4096, 8192, 16384)
-"""Nodes of a level to try where it has `FEW_DIMENSIONS` or more."""
+SCATTERED = (512, 2048, 8192, 32_768)
+"""Nodes of a level to try where it has `FEW_DIMENSIONS` or more; twice as many would tell too little."""
 
-NODES = 30_000
+NODES = 32_768
 """Most nodes of one unit."""
 
 MOST_NODES = 1_000_000
@@ -107,7 +107,7 @@ class Ladder:
         Finer than a product rule in many dimensions is one of twice its nodes, scattered.
         """
         if points > MOST_POINTS:
-            return 2 * points
+            return 4 * points
         if dimensions >= FEW_DIMENSIONS:
             return max(SCATTERED[0], 1 << int(2 * points**dimensions - 1).bit_length())
         place = bisect_right(rungs, points)

@@ -108,8 +108,8 @@ def test_automatic_points_scatter_in_many_dimensions() -> None:
     ladder = Ladder.of(plan, objective.dimensions, AdaptiveQuadrature())
     points = ladder.first()
     assert points == (512,)
-    assert ladder.raised(points) == (1024,)
-    assert ladder.affordable((1024,))
+    assert ladder.raised(points) == (2048,)
+    assert ladder.affordable((2048,))
     assert not ladder.affordable((1_048_576,))
     # finer than 3 points of each of six dimensions, 729 nodes, are scattered ones of at least twice that
     assert ladder.raised((3,)) == (2048,)
