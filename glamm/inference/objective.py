@@ -20,6 +20,7 @@ from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
 from glamm.inference.nesting import Nesting, nest
+from glamm.inference.patterns import collapse
 from glamm.inference.rules import rule
 from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
@@ -168,7 +169,8 @@ class Objective:
     """
 
     def __init__(self, plan: Plan, points: int | Sequence[int] = 7, threads: int | None = None) -> None:
-        self.plan = plan
+        self._patterns = collapse(plan)
+        self.plan = plan = plan if self._patterns is None else self._patterns.plan
         self.n_parameters = plan.n_parameters
         sizes = [len(level.factor) for level in plan.levels]
         starts = tuple(int(s) for s in np.concatenate(([0], np.cumsum(sizes)))[:-1])
@@ -321,7 +323,7 @@ class Objective:
 
     @property
     def n_clusters(self) -> int:
-        """Number of top-level clusters of the data."""
+        """Number of top-level clusters of the data, those with the same data counted once."""
         return len(self._weight)
 
     # ------------------------------------------------ evaluation
@@ -398,7 +400,8 @@ class Objective:
 
     def cluster_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each top-level cluster, not weighted, shape (clusters,)."""
-        return np.asarray(self._evaluate(np.asarray(theta, float)).out["loglik"])
+        loglik = np.asarray(self._evaluate(np.asarray(theta, float)).out["loglik"])
+        return loglik if self._patterns is None else self._patterns.spread(loglik)
 
     def _total(self, loglik: Array) -> float:
         # NumPy's own sum is the same whatever number of threads a BLAS would use
@@ -422,12 +425,13 @@ class Objective:
         """Return the gradient of each top-level cluster's weighted term, shape (clusters, parameters)."""
         theta = np.asarray(theta, float)
         found = self._evaluate(theta, gradient=True)
-        if found.out["failed"]:
-            return np.full((self.n_clusters, self.n_parameters), np.nan)
         edges = self._tops
         if self._mixture is not None:
             edges = [of_level[self._mixture.edges] for of_level in edges]
-        return self._pull(theta, found, edges)
+        scores = np.full((self.n_clusters, self.n_parameters), np.nan)
+        if not found.out["failed"]:
+            scores = self._pull(theta, found, edges)
+        return scores if self._patterns is None else self._patterns.divide(scores)
 
     def shares(self, theta: Array) -> list[Array]:
         """Return for each level the probability of every cluster among its alternatives, given the data.
@@ -439,15 +443,18 @@ class Objective:
         shares = [np.asarray(share) for share in inner]
         if self._mixture is not None:
             shares[-1] = np.asarray(found.out["top_share"])
-        return shares
+        return shares if self._patterns is None else [self._patterns.spread(share) for share in shares]
 
     def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
         """Return posterior means (clusters, q) and covariances (clusters, q, q) of the latent variables."""
         found = self._evaluate(np.asarray(theta, float), moments=True)
-        return [
+        moments = [
             (mean @ factor.T, np.einsum("ij,cjk,lk->cil", factor, cov, factor))
             for factor, mean, cov in zip(found.factors, found.out["mean"], found.out["cov"], strict=True)
         ]
+        if self._patterns is None:
+            return moments
+        return [(self._patterns.spread(mean), self._patterns.spread(cov)) for mean, cov in moments]
 
 
 class Mixture:
