@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
+from glamm.inference.engines import lanes_of, sources_of
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
-from glamm.inference.nesting import Nesting, nest
+from glamm.inference.nesting import Nesting, arrange, nest, stacks_of
 from glamm.inference.patterns import collapse
 from glamm.inference.rules import rule
-from glamm.kernels._block import evaluate
 from glamm.kernels._engine import Engine
-from glamm.kernels._lanes import MOST_COEFFICIENTS, Lanes
+from glamm.kernels._lanes import Lanes
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -48,7 +48,7 @@ def clusters_of(plan: Plan, cluster: Index, level: int = 0) -> list[Index | None
     return found
 
 
-class _Units:
+class Units:
     """One response: how theta makes its offsets and slopes, and how adjoints return."""
 
     def __init__(
@@ -74,6 +74,7 @@ class _Units:
             if isinstance(rows, slice):
                 self.home.setdefault(predictor, place)
         self.multiplies = any(p.pairs for p in self.predictors)
+        self.shape = plan.encoded.y.shape[1], self.channels, tuple(self.active), self.multiplies
 
     def _find_sources(self, channel: int) -> list[tuple[slice | Index, int]]:
         if self.plan.channels is None:
@@ -183,16 +184,13 @@ class Objective:
         self._units = []
         for response in plan.units:
             rows = clusters_of(plan, response.cluster)
-            self._units.append(_Units(response, rows, self._latents, starts))
+            self._units.append(Units(response, rows, self._latents, starts))
         pairs = set().union(*(p.pairs for units in self._units for p in units.predictors))
         self._space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
         total = sum(units.n for units in self._units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
-        self._fast = self._lanes()
-        self._nesting: Nesting | None = None
-        if self._fast is None and not self.exact:
-            self._nesting = nest(plan, self._space.pairs)
+        self._fast = self._arrange()
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
         if self._nesting is not None:
             self._accepted = self._nesting.start()
@@ -218,6 +216,28 @@ class Objective:
             edges.insert(0, np.searchsorted(top, np.arange(count + 1)).astype(np.intp))
         return edges
 
+    def _arrange(self) -> Lanes | None:
+        """Decide what is integrated inside what and which engine does it; return it if it is the fast one.
+
+        Responses that are one already go to the fast engine if they can; others only where their
+        coordinates cannot be separated.
+        """
+        plan, pairs = self.plan, self._space.pairs
+
+        def fast(nesting: Nesting | None) -> Lanes | None:
+            self._nesting = nesting
+            self._sources = sources_of(self._units, nesting, plan.levels[0].clusters, pairs)
+            return lanes_of(plan.levels, self._sources)
+
+        lanes = fast(None)
+        if lanes is None:
+            groups = stacks_of(plan.units, [units.shape for units in self._units])
+            layers = None if self.exact else nest(plan)
+            lanes = fast(arrange(plan, pairs, layers, groups))
+            if layers is not None:
+                return None
+        return lanes
+
     def _engine_levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
         if self._nesting is not None:
             return self._nesting.levels()
@@ -225,47 +245,6 @@ class Objective:
             (len(level.factor), level.parent, level.weight, edges)
             for level, edges in zip(self.plan.levels, self._tops, strict=True)
         ]
-
-    def _engine_response(self, number: int) -> tuple[object, ...]:
-        units = self._units[number]
-        plan = units.plan
-        clusters = self.plan.levels[0].clusters
-        first = np.searchsorted(plan.cluster, np.arange(clusters + 1)).astype(np.intp)
-        y, weight, pairs = plan.encoded.y, plan.weight, list(self._space.pairs)
-        if self._nesting is not None:
-            nested = self._nesting.units[number]
-            y, first, pairs = y[nested.order], nested.first, nested.pairs
-            weight = None if weight is None else weight[nested.order]
-        block = plan.family.kernel()
-        block = plan.family if block is None else block
-        quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
-        shape = y, first, weight, units.channels, units.active, quadratic, block
-        if not units.multiplies:
-            return shape
-        return *shape, np.array(pairs, dtype=np.intp)
-
-    def _lanes(self) -> Lanes | None:
-        """Return the vectorised engine where the model has the form it is made for."""
-        level, units = self.plan.levels[0], self._units[0]
-        response = units.plan
-        if (
-            len(self.plan.levels) + len(self._units) > 2
-            or not 1 <= len(level.factor) <= MOST_COEFFICIENTS
-            or response.weight is not None
-            or units.multiplies
-        ):
-            return None
-        if units.channels != 1 or len(units.active) != 1 or not response.family.cumulant():
-            return None
-        y, cumulant, kernel = response.encoded.y, response.family.cumulant(), response.family.kernel()
-        zero = np.zeros((1, units.n))
-        if kernel is None:
-            at_zero = response.family.block(y, list(zero))[0][0]
-        else:
-            at_zero = evaluate(kernel, y, zero)[0]
-        constant = np.ravel(at_zero) + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
-        first = np.searchsorted(response.cluster, np.arange(level.clusters + 1)).astype(np.intp)
-        return Lanes(y, first, level.weight, cumulant, constant, len(level.factor))
 
     def _set_points(self, points: int | Sequence[int]) -> None:
         levels = self.plan.levels
@@ -279,9 +258,7 @@ class Objective:
         if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
             self._engine = self._fast
         else:
-            self._engine = Engine(
-                self._engine_levels(), [self._engine_response(r) for r in range(len(self._units))]
-            )
+            self._engine = Engine(self._engine_levels(), [source.response() for source in self._sources])
         self._engine.set_rule(rules)
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
@@ -315,7 +292,7 @@ class Objective:
     @property
     def integration(self) -> str:
         """How many latent coordinates are integrated in fewer dimensions; empty where all are jointly."""
-        if self._nesting is None:
+        if self._nesting is None or not self._nesting.nested:
             return ""
         total = sum(len(level.factor) for level in self.plan.levels)
         nested = sum(self.dimensions)
@@ -354,7 +331,8 @@ class Objective:
         options: dict[str, Any] = {}
         if self._nesting is not None:
             o, a, c = self._nesting.scatter(o, a, c)
-            options["paths"] = moments
+            if self._nesting.nested:
+                options["paths"] = moments
         if self._space.pairs:
             options["c"] = c
         # a class that is impossible for a cluster leaves the others their say
