@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.elimination import Block, Layer, block_tree, layers_of
 from glamm.inference.rules import rule
-from glamm.inference.structure import Touched, touched
+from glamm.inference.touched import Touched, touched
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

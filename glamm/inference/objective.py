@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
+from glamm.inference.collapsing import collapse
 from glamm.inference.engines import lanes_of, sources_of
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
 from glamm.inference.nesting import Nesting, arrange, nest, stacks_of
-from glamm.inference.patterns import collapse
 from glamm.inference.rules import rule
 from glamm.kernels._engine import Engine
 from glamm.kernels._lanes import Lanes

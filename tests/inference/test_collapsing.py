@@ -11,7 +11,7 @@ import pytest
 import glamm
 from glamm.compile.plan import Plan
 from glamm.inference import Objective, objective
-from glamm.inference.patterns import collapse
+from glamm.inference.collapsing import collapse
 
 
 def answers(n: int, count: int, seed: int) -> pd.DataFrame:
