@@ -19,7 +19,8 @@ class Problem:
     """A model, the rule at which programs are compared, and its data.
 
     `peers_formula` is the formula of programs that take counts of successes as a proportion with the
-    column `trials` for weights; it is empty where the formula is the same.
+    column `trials` for weights; it is empty where the formula is the same. `girth` is the function of that
+    package that fits the same model, if it has one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Problem:
     factors: tuple[str, ...] = ()
     peers_formula: str = ""
     trials: str = ""
+    girth: str = ""
 
     def data(self) -> pd.DataFrame:
         path = REFERENCE / self.file
@@ -129,6 +131,55 @@ def three_factors(rows: int = 301) -> pd.DataFrame:
 
 
 THREE_FACTORS = "visual =~ x1 + x2 + x3; textual =~ x4 + x5 + x6; speed =~ x7 + x8 + x9"
+
+
+def answers(persons: int, items: int, factors: np.ndarray, seed: int) -> pd.DataFrame:
+    """Return 0/1 answers to items whose loadings on the persons' factors are the rows of `factors`."""
+    rng = np.random.default_rng(seed)
+    eta = rng.normal(size=(persons, factors.shape[1])) @ factors.T
+    values = _logit(rng, (eta + np.resize([-1.0, -0.5, 0.0, 0.5, 1.0], items)).ravel())
+    return pd.DataFrame(values.reshape(persons, items), columns=[f"i{j}" for j in range(items)])
+
+
+def one_factor(persons: int, items: int) -> pd.DataFrame:
+    return answers(persons, items, np.resize([0.8, 1.2, 1.6], items)[:, None], 8)
+
+
+def graded() -> pd.DataFrame:
+    rng = np.random.default_rng(9)
+    theta = rng.normal(size=2000)
+    latent = 1.3 * theta[:, None] + rng.logistic(size=(2000, 20))
+    codes = np.digitize(latent, [-1.5, -0.3, 0.8])
+    return pd.DataFrame({f"i{j}": pd.Categorical(codes[:, j], ordered=True) for j in range(20)})
+
+
+def two_factors() -> pd.DataFrame:
+    """Return items by turns of one factor and of another that correlates 0.6 with it."""
+    mixing = np.array([[1.2, 0.0], [0.72, 0.96]])
+    return answers(2000, 20, np.resize(mixing, (20, 2)), 10)
+
+
+def bifactor() -> pd.DataFrame:
+    """Return items of a general factor and, by turns, of five specific ones."""
+    specific = 0.9 * np.resize(np.eye(5), (25, 5))
+    return answers(2000, 25, np.column_stack([np.full(25, 1.2), specific]), 11)
+
+
+def measured(factor: str, items: range) -> str:
+    return (
+        f"{factor} =~ NA*i{items[0]} + "
+        + " + ".join(f"i{j}" for j in items[1:])
+        + f"\n{factor} ~~ 1*{factor}"
+    )
+
+
+def bifactor_text() -> str:
+    names = ["g", *(f"s{k}" for k in range(5))]
+    lines = [measured("g", range(25)), *(measured(f"s{k}", range(k, 25, 5)) for k in range(5))]
+    pairs = [f"{a} ~~ 0*{b}" for k, a in enumerate(names) for b in names[:k]]
+    return "\n".join(lines + pairs)
+
+
 FOUR = "x1 + x2 + x3 + x4"
 PROBLEMS = (
     Problem(
@@ -164,5 +215,22 @@ PROBLEMS = (
     Problem("Gaussian 10,000 x 10", f"y ~ {FOUR} + (1 + x1 | g)", "gaussian", 1, gaussian),
     Problem("factors 301 x 9", THREE_FACTORS, "gaussian", 1, three_factors, "fa_hs.csv"),
     Problem("factors 1,000,000 x 9", THREE_FACTORS, "gaussian", 1, lambda: three_factors(1_000_000)),
+    Problem(
+        "2PL 10,000 x 100",
+        measured("f", range(100)),
+        "binomial",
+        15,
+        lambda: one_factor(10_000, 100),
+        girth="twopl_mml",
+    ),
+    Problem("graded response 2,000 x 20", measured("f", range(20)), "ordinal", 15, graded, girth="grm_mml"),
+    Problem(
+        "two-factor 2PL 2,000 x 20",
+        f"{measured('a', range(0, 20, 2))}\n{measured('b', range(1, 20, 2))}",
+        "binomial",
+        9,
+        two_factors,
+    ),
+    Problem("bifactor 2PL 2,000 x 25", bifactor_text(), "binomial", 9, bifactor),
     Problem("logit 100,000 x 10", f"y ~ {FOUR} + (1 | g)", "binomial", 7, lambda: two_level(100_000, 10)),
 )

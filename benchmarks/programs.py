@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from problems import Problem
 
@@ -63,8 +64,6 @@ def mixedlm(problem: Problem, data: pd.DataFrame) -> Fit:
 
 def statsmodels(problem: Problem, data: pd.DataFrame) -> Fit:
     """Gaussian models only: it has no maximum likelihood for the others."""
-    if problem.family != "gaussian":
-        raise LookupError("no maximum likelihood for this family")
     import statsmodels.formula.api as library
 
     fixed, random = problem.formula.split(" + (")
@@ -79,11 +78,36 @@ def statsmodels(problem: Problem, data: pd.DataFrame) -> Fit:
     return fit
 
 
+def girth(problem: Problem, data: pd.DataFrame) -> Fit:
+    """Item response models by EM, without standard errors."""
+    import girth as library
+
+    answers = np.ascontiguousarray(data.to_numpy(dtype=int).T)
+
+    def fit() -> float:
+        getattr(library, problem.girth)(answers)
+        return float("nan")
+
+    return fit
+
+
+def can_fit(program: str, problem: Problem) -> bool:
+    """Return whether a program has the problem's model."""
+    if program.startswith("glamm"):
+        return True
+    if program == "girth":
+        return bool(problem.girth)
+    if program == "statsmodels" and problem.family != "gaussian":
+        return False
+    return "=~" not in problem.formula
+
+
 PYTHON_PROGRAMS = {
     "glamm": glamm,
     "glamm auto": glamm_auto,
     "mixedlm": mixedlm,
     "statsmodels": statsmodels,
+    "girth": girth,
 }
 
 

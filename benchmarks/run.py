@@ -22,9 +22,15 @@ from pathlib import Path
 
 import numpy as np
 from problems import PROBLEMS, Problem
-from programs import PYTHON_PROGRAMS, installed, run_r
+from programs import PYTHON_PROGRAMS, can_fit, installed, run_r
 
-LARGE = ("logit 100,000 x 10", "Gaussian 10,000 x 10", "logit 10,000 x 10", "factors 1,000,000 x 9")
+LARGE = (
+    "logit 100,000 x 10",
+    "Gaussian 10,000 x 10",
+    "logit 10,000 x 10",
+    "factors 1,000,000 x 9",
+    "2PL 10,000 x 100",
+)
 
 
 def peak_bytes() -> float:
@@ -80,6 +86,12 @@ def line(program: str, found: dict, own: dict) -> str:
     return f"  {program:14s} {low * 1e3:10.1f} {middle * 1e3:10.1f} ms {memory} {value:>18s} {ratio}"
 
 
+def shown(problem: Problem) -> str:
+    """Return the formula, of long ones the beginning."""
+    first, *rest = problem.formula.splitlines()
+    return f"{first[:60]} ..." if rest or len(first) > 80 else first
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", metavar="PROBLEM", help="name or its beginning")
@@ -100,11 +112,11 @@ def main() -> None:
     print("programs: " + ", ".join(installed()))
     records: dict[str, dict] = {}
     for problem in chosen:
-        print(f"\n{problem.name} ({problem.source()}): {problem.formula}, {problem.points} points")
+        print(f"\n{problem.name} ({problem.source()}): {shown(problem)}, {problem.points} points")
         print(f"  {'':14s} {'10 %':>10s} {'median':>10s}    {'memory':>10s} {'log-likelihood':>18s}    ratio")
         own: dict = {}
         for program in installed():
-            if program == "statsmodels" and problem.family != "gaussian":
+            if not can_fit(program, problem):
                 continue
             if not problem.regression and program not in ("glamm", "glamm auto"):
                 continue

@@ -13,6 +13,7 @@ from glamm.errors import FitError
 from glamm.inference.coordinates import Scaled
 from glamm.inference.optimize import Search
 from glamm.inference.options import AdaptiveQuadrature
+from glamm.inference.rules import MOST_POINTS
 
 Array = NDArray[np.float64]
 
@@ -27,9 +28,12 @@ LADDERS: dict[int, tuple[int, ...]] = {
 }
 """Points of a dimension to try, by number of latent variables met by one unit."""
 
-MANY = (3, 5)
+FEW_DIMENSIONS = max(LADDERS)
 
-NODES = 30_000
+SCATTERED = (512, 2048, 8192, 32_768)
+"""Nodes of a level to try where it has `FEW_DIMENSIONS` or more; twice as many would tell too little."""
+
+NODES = 32_768
 """Most nodes of one unit."""
 
 MOST_NODES = 1_000_000
@@ -37,6 +41,11 @@ MOST_NODES = 1_000_000
 
 WORK = 3e8
 """Most nodes times units."""
+
+
+def _nodes(points: int, dimensions: int) -> int:
+    """Return the nodes of a level that a number of points means."""
+    return points if points > MOST_POINTS else int(points**dimensions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,8 @@ class Ladder:
     ----------
     sizes : tuple of int
         Latent variables of each level that are integrated one inside the other.
-    rungs : tuple of int
+    rungs : tuple of tuple of int
+        For each level.
     units : int
         Response units.
     limit : int or None
@@ -55,7 +65,7 @@ class Ladder:
     """
 
     sizes: tuple[int, ...]
-    rungs: tuple[int, ...]
+    rungs: tuple[tuple[int, ...], ...]
     units: int
     limit: int | None
 
@@ -63,12 +73,16 @@ class Ladder:
     def of(cls, plan: Plan, sizes: tuple[int, ...], options: AdaptiveQuadrature) -> Ladder:
         """Return the ladder of a plan whose integrals have `sizes` dimensions."""
         units = sum(response.cluster.shape[0] for response in plan.responses)
-        return cls(sizes, LADDERS.get(max(sum(sizes), 1), MANY), units, options.max_points)
+        limit = options.max_points
+        few = LADDERS[min(max(sum(sizes), 1), FEW_DIMENSIONS)]
+        scatters = limit is None or limit > MOST_POINTS
+        rungs = tuple(SCATTERED if scatters and q >= FEW_DIMENSIONS else few for q in sizes)
+        return cls(sizes, rungs, units, limit)
 
     def first(self) -> tuple[int, ...]:
         """Return the rule to start with."""
-        rung = self.rungs[0] if self.limit is None else min(self.rungs[0], self.limit)
-        return tuple(rung if q else 1 for q in self.sizes)
+        low = [rungs[0] if self.limit is None else min(rungs[0], self.limit) for rungs in self.rungs]
+        return tuple(k if q else 1 for k, q in zip(low, self.sizes, strict=True))
 
     def given(self, points: object) -> tuple[int, ...]:
         """Return the rule that a user's number of points means."""
@@ -79,32 +93,43 @@ class Ladder:
             assert isinstance(points, int)
             points = (points,) * len(self.sizes)
         for k, q in zip(points, self.sizes, strict=True):
-            if k**q > MOST_NODES:
+            if _nodes(k, q) > MOST_NODES:
                 raise FitError(
-                    f"points={k}: {q} latent variables of a cluster would need {k**q} nodes, "
+                    f"points={k}: {q} latent variables of a cluster would need {_nodes(k, q)} nodes, "
                     f"at most {MOST_NODES} are possible"
                 )
         return tuple(k if q else 1 for k, q in zip(points, self.sizes, strict=True))
 
-    def finer(self, points: int) -> int:
-        """Return the next number of points; beyond the last rung about half as many again."""
-        place = bisect_right(self.rungs, points)
-        if points < self.rungs[0]:
+    @staticmethod
+    def finer(points: int, dimensions: int, rungs: tuple[int, ...]) -> int:
+        """Return the next number of points; beyond the last rung about half as many again.
+
+        Finer than a product rule in many dimensions is one of twice its nodes, scattered.
+        """
+        if points > MOST_POINTS:
+            return 4 * points
+        if dimensions >= FEW_DIMENSIONS:
+            return max(SCATTERED[0], 1 << int(2 * points**dimensions - 1).bit_length())
+        place = bisect_right(rungs, points)
+        if points < rungs[0]:
             return 3 if points == 1 else points + 2
-        return self.rungs[place] if place < len(self.rungs) else points + 2 * (points // 4 + 1)
+        return rungs[place] if place < len(rungs) else points + 2 * (points // 4 + 1)
 
     def raised(self, points: tuple[int, ...], level: int | None = None) -> tuple[int, ...]:
         """Return the rule with more points at one level, or at all."""
         return tuple(
-            self.finer(k) if q and level in (None, at) else k
-            for at, (k, q) in enumerate(zip(points, self.sizes, strict=True))
+            self.finer(k, q, rungs) if q and level in (None, at) else k
+            for at, (k, q, rungs) in enumerate(zip(points, self.sizes, self.rungs, strict=True))
         )
 
     def affordable(self, points: tuple[int, ...]) -> bool:
         """Return whether a fit may use the rule."""
-        nodes = float(np.prod([float(k) ** q for k, q in zip(points, self.sizes, strict=True)]))
-        top = self.rungs[-1] if self.limit is None else self.limit
-        return nodes <= NODES and nodes * self.units <= WORK and max(points, default=1) <= top
+        nodes = float(np.prod([_nodes(k, q) for k, q in zip(points, self.sizes, strict=True)]))
+        within = all(
+            k <= (rungs[-1] if self.limit is None else self.limit)
+            for k, rungs in zip(points, self.rungs, strict=True)
+        )
+        return nodes <= NODES and nodes * self.units <= WORK and within
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -161,6 +161,7 @@ class Scaled:
         self.objective = objective
         self.at = at
         self.points: tuple[int, ...] = objective.points
+        self.integration: str = objective.integration
 
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient in phi, (P,)."""

@@ -274,6 +274,11 @@ class DiscreteObjective:
         """Return None: the expected information has no closed form."""
         del theta
 
+    @property
+    def integration(self) -> str:
+        """How latent variables are integrated in fewer dimensions: not at all."""
+        return ""
+
     def accept(self) -> None:
         """Do nothing: there are no modes."""
 

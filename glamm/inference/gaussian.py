@@ -150,6 +150,11 @@ class GaussianObjective:
                 total += slope.reshape(len(slope), -1) @ weighted.reshape(len(slope), -1).T
         return total
 
+    @property
+    def integration(self) -> str:
+        """How latent variables are integrated in fewer dimensions: not at all."""
+        return ""
+
     def accept(self) -> None:
         """Do nothing: there are no modes to keep."""
 

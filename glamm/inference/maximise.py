@@ -403,6 +403,7 @@ class _Fit:
             asymmetry=self.asymmetry,
             seconds=self.reporter.seconds(),
             n_free=self.size,
+            integration=self.objective.integration,
         )
         return found if self.reduction is None else expanded(found, self.reduction)
 

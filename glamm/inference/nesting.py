@@ -1,11 +1,13 @@
-"""The plan's arrays as the engine wants them where latent coordinates are integrated side by side.
+"""The plan's arrays as the engine wants them: responses stacked, latent coordinates integrated side by side.
 
-See `glamm.inference.elimination` for what is integrated inside what. Outside of here units stay in the order
+Responses of one family are one response of the engine, with the units of a cluster next to each other. See
+`glamm.inference.elimination` for what is integrated inside what. Outside of here units stay in the order
 of the plan and coordinates in that of its levels.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, ResponsePlan
-from glamm.inference.elimination import Layer, block_tree, layers_of
+from glamm.inference.elimination import Block, Layer, block_tree, layers_of
 from glamm.inference.forms import clusters_of
+from glamm.inference.rules import rule
 from glamm.inference.touched import Touched, touched
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Pairs = Sequence[tuple[int, int]]
 
-__all__ = ["Nesting", "nest"]
+__all__ = ["Nesting", "Stack", "arrange", "nest", "stacks_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,13 +40,36 @@ class _Part:
     from_pairs: Index
 
 
-class _Units:
-    """The units of one response, sorted by cluster of the engine."""
+class Stack:
+    """The units of some responses of the plan as one of the engine, sorted by cluster of the engine.
 
-    def __init__(self, cluster: Index, clusters: int, blocks: Index, columns: Sequence[Index], pairs: Pairs):
+    Attributes
+    ----------
+    members : tuple of int
+        Positions in `Plan.units`.
+    order : ndarray of intp, shape (n,)
+        Positions of the sorted units among those of the members, one after the other.
+    first : ndarray of intp, shape (clusters + 1,)
+        First unit of each lowest cluster.
+    pairs : list of (int, int)
+        Coordinates of the engine that are multiplied.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[int],
+        cluster: Index,
+        clusters: int,
+        blocks: Index,
+        columns: Sequence[Index],
+        pairs: Pairs,
+    ) -> None:
+        self.members = tuple(members)
         self.order = np.argsort(cluster, kind="stable").astype(np.intp)
         self.first = np.searchsorted(cluster[self.order], np.arange(clusters + 1)).astype(np.intp)
         self.width = len(columns[0])
+        # nothing to be moved but whole rows
+        self.plain = len(columns) == 1 and bool((columns[0] == np.arange(self.width)).all())
         sorted_blocks = blocks[self.order]
         used = np.unique(blocks)
         found = {k: self._paired(columns[k], pairs) for k in used}
@@ -68,6 +94,8 @@ class _Units:
 
     def scatter(self, o: Array, a: Array, c: Array | None) -> tuple[Array, Array, Array | None]:
         """Return offsets (K, n), loadings (active, n, Q) and pairs' coefficients for the engine."""
+        if self.plain:
+            return o[:, self.order], a[:, self.order], None if c is None else c[:, self.order]
         loadings = np.zeros((*a.shape[:2], self.width))
         factors = None if c is None else np.zeros((*c.shape[:2], len(self.pairs)))
         for part in self.parts:
@@ -84,6 +112,10 @@ class _Units:
         """Return adjoints in the order of the plan; 0 for coordinates that no unit there touches."""
         offsets = np.empty_like(go)
         offsets[:, self.order] = go
+        if self.plain:
+            loadings, factors = np.empty_like(ga), np.empty_like(gc)
+            loadings[:, self.order], factors[:, self.order] = ga, gc
+            return offsets, loadings, factors
         loadings = np.zeros((*ga.shape[:2], width))
         factors = np.zeros((*ga.shape[:2], n_pairs))
         for part in self.parts:
@@ -109,10 +141,20 @@ class Nesting:
         Of the plan's units.
     pairs : sequence of (int, int)
         Coordinates that are multiplied.
+    groups : sequence of sequence of int
+        Positions in the plan's units of those that are stacked.
     """
 
-    def __init__(self, plan: Plan, layers: Sequence[Layer], found: Sequence[Touched], pairs: Pairs) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        layers: Sequence[Layer],
+        found: Sequence[Touched],
+        pairs: Pairs,
+        groups: Sequence[Sequence[int]],
+    ) -> None:
         self.layers = list(layers)
+        self.nested = len(layers) > len(plan.levels)
         self.sizes = tuple(len(level.factor) for level in plan.levels)
         self.starts = np.concatenate(([0], np.cumsum(self.sizes))).astype(np.intp)
         self.n_pairs = len(pairs)
@@ -123,10 +165,16 @@ class Nesting:
         self._offsets = np.concatenate(([0], np.cumsum([layer.q for layer in layers]))).astype(np.intp)
         self._paths = self._lines()
         columns = [self._columns(path) for path in self._paths]
-        self.units = [
-            self._arrange(response, kinds, columns, pairs)
-            for response, kinds in zip(plan.units, found, strict=True)
+        placed = [
+            self._place(response, kinds, columns) for response, kinds in zip(plan.units, found, strict=True)
         ]
+        self.stacks = []
+        for members in groups:
+            blocks, clusters = (
+                np.concatenate(part) for part in zip(*(placed[r] for r in members), strict=True)
+            )
+            self.stacks.append(Stack(members, clusters, self.layers[0].place.size, blocks, columns, pairs))
+        self._sizes = [len(response.cluster) for response in plan.units]
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -152,24 +200,28 @@ class Nesting:
             columns[start : start + len(own)] = own
         return columns
 
-    def _arrange(
-        self, response: ResponsePlan, kinds: Touched, columns: Sequence[Index], pairs: Pairs
-    ) -> _Units:
+    def _place(self, response: ResponsePlan, kinds: Touched, columns: Sequence[Index]) -> tuple[Index, Index]:
+        """Return the lowest block and the lowest cluster of the engine of each unit."""
         held = [set(path.tolist()) for path in columns]
         block_of_kind = np.array(
             [next(k for k, path in enumerate(held) if kind <= path) for kind in kinds.coordinates],
             dtype=np.intp,
         )
         blocks = block_of_kind[kinds.kind]
-        lowest = self.layers[0]
-        cluster = lowest.place[blocks, response.cluster]
-        return _Units(cluster, lowest.place.size, blocks, columns, pairs)
+        return blocks, self.layers[0].place[blocks, response.cluster]
 
     # ------------------------------------------------ the engine's arguments and results
 
     def levels(self) -> list[tuple[int, Index | None, Array | None, Index]]:
         """Return the levels for `Engine`."""
         return [(layer.q, layer.parent, layer.weight, layer.of_top) for layer in self.layers]
+
+    def rules(self, points: Sequence[int]) -> list[tuple[Array, Array]]:
+        """Return the nodes of each level of the engine from the points of the plan's levels."""
+        return [
+            rule(layer.q, points[layer.level], layer.q / max(self.dimensions[layer.level], 1))
+            for layer in self.layers
+        ]
 
     def start(self) -> list[Array]:
         """Return modes to start from."""
@@ -178,8 +230,8 @@ class Nesting:
     def scatter(self, o: list[Array], a: list[Array], c: list[Array | None]) -> tuple[Any, Any, Any]:
         """Return the arguments of `Engine.evaluate` from arrays in the order of the plan."""
         made = [
-            units.scatter(*arrays)
-            for units, arrays in zip(self.units, zip(o, a, c, strict=True), strict=True)
+            stack.scatter(*(_joined([part[r] for r in stack.members]) for part in (o, a, c)))
+            for stack in self.stacks
         ]
         offsets, loadings, factors = zip(*made, strict=True)
         return list(offsets), list(loadings), list(factors)
@@ -187,12 +239,16 @@ class Nesting:
     def gather(self, out: dict[str, Any]) -> None:
         """Replace adjoints and moments that the engine returned by those of the plan."""
         if out["go"]:
-            made = [
-                units.gather(go, ga, gc, sum(self.sizes), self.n_pairs)
-                for units, go, ga, gc in zip(self.units, out["go"], out["ga"], out["gc"], strict=True)
-            ]
+            found: dict[int, tuple[Array, Array, Array]] = {}
+            products = out.get("gc") or [np.zeros((*ga.shape[:2], 0)) for ga in out["ga"]]
+            for stack, go, ga, gc in zip(self.stacks, out["go"], out["ga"], products, strict=True):
+                parts = stack.gather(go, ga, gc, sum(self.sizes), self.n_pairs)
+                edges = np.cumsum([self._sizes[r] for r in stack.members])[:-1]
+                split = [np.split(part, edges, axis=1) for part in parts]
+                found |= dict(zip(stack.members, zip(*split, strict=True), strict=True))
+            made = [found[r] for r in range(len(found))]
             out["go"], out["ga"], out["gc"] = (list(part) for part in zip(*made, strict=True))
-        if out["path_mean"]:
+        if out["path_mean"] and self.nested:
             paths = out["path_mean"], out["path_cov"]
             moments = [self._moments(*paths, level) for level in range(len(self.sizes))]
             out["path_mean"], out["path_cov"] = (list(part) for part in zip(*moments, strict=True))
@@ -271,7 +327,15 @@ class Nesting:
         return np.asarray(np.einsum("cr,cr->c", from_x, np.linalg.solve(above, from_y[:, :, None])[:, :, 0]))
 
 
-def nest(plan: Plan, pairs: Pairs) -> Nesting | None:
+def _joined(arrays: Sequence[Array | None]) -> Any:
+    """Return arrays of units side by side; None where there are none."""
+    present = [array for array in arrays if array is not None]
+    if not present:
+        return None
+    return present[0] if len(present) == 1 else np.concatenate(present, axis=1)
+
+
+def nest(plan: Plan) -> list[Layer] | None:
     """Return how to integrate the latent coordinates in fewer dimensions at a time, if that is possible.
 
     None where every cluster's coordinates stand in each other's way, where there is nothing to gain, and
@@ -282,10 +346,56 @@ def nest(plan: Plan, pairs: Pairs) -> Nesting | None:
     # responses whose residuals covary depend on each other's latent variables
     if max(sizes) < 2 or mixed or plan.residual_covariances:
         return None
-    found = touched(plan, plan.units)
     level_of = [level for level, size in enumerate(sizes) for _ in range(size)]
-    cliques = {coordinates for kinds in found for coordinates in kinds.coordinates}
+    cliques = {coordinates for kinds in touched(plan, plan.units) for coordinates in kinds.coordinates}
     tree = block_tree(cliques, level_of, len(sizes) - 1)
     if sum(max(len(block.coordinates) for block in blocks) for blocks in tree) >= sum(sizes):
         return None
-    return Nesting(plan, layers_of(plan.levels, tree), found, pairs)
+    return layers_of(plan.levels, tree)
+
+
+def _alike(a: object, b: object) -> bool:
+    """Return whether two families, or what they are made of, are the same."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, str | int | float | tuple):
+        return bool(a == b)
+    if not hasattr(a, "__dict__") or vars(a).keys() != vars(b).keys():
+        return False
+    return all(_alike(value, vars(b)[name]) for name, value in vars(a).items())
+
+
+def stacks_of(responses: Sequence[ResponsePlan], shapes: Sequence[object]) -> list[list[int]]:
+    """Return which responses can be one of the engine's: those of the same family and shape."""
+    groups: list[list[int]] = []
+    for r, response in enumerate(responses):
+        for group in groups:
+            other = responses[group[0]]
+            if shapes[group[0]] == shapes[r] and _alike(other.family, response.family):
+                group.append(r)
+                break
+        else:
+            groups.append([r])
+    return groups
+
+
+def arrange(
+    plan: Plan, pairs: Pairs, layers: Sequence[Layer] | None, groups: list[list[int]]
+) -> Nesting | None:
+    """Return the engine's arrangement of a plan; None where it is that of the plan."""
+    given = any(level.group is not None for level in plan.levels[:-1])
+    if given or (layers is None and len(groups) == len(plan.units)):
+        return None
+    if layers is not None:
+        return Nesting(plan, layers, touched(plan, plan.units), pairs, groups)
+    starts = np.concatenate(([0], np.cumsum([len(level.factor) for level in plan.levels])))
+    chain = [
+        [Block(level, tuple(range(starts[level], starts[level + 1])), [])]
+        for level in range(len(plan.levels))
+    ]
+    for below, above in itertools.pairwise(chain):
+        above[0].below = below
+    kinds = [Touched(np.zeros(len(r.cluster), dtype=np.intp), (frozenset(),)) for r in plan.units]
+    return Nesting(plan, layers_of(plan.levels, chain[::-1]), kinds, pairs, groups)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
+from glamm.inference.collapsing import collapse
+from glamm.inference.engines import lanes_of, sources_of
 from glamm.inference.forms import (
     Adjoint,
     Backward,
@@ -32,12 +34,11 @@ from glamm.inference.forms import (
 )
 from glamm.inference.mixtures_alternatives import Alternatives, Assigned
 from glamm.inference.mixtures_nodes import has_lower_classes, placed_nodes, prior_nodes, spread_units
-from glamm.inference.nesting import Nesting, nest
+from glamm.inference.nesting import Nesting, arrange, nest, stacks_of
 from glamm.inference.residuals import joint_residuals
-from glamm.inference.rules import product_rule
-from glamm.kernels._block import evaluate
+from glamm.inference.rules import rule
 from glamm.kernels._engine import Engine
-from glamm.kernels._lanes import MOST_COEFFICIENTS, Lanes
+from glamm.kernels._lanes import Lanes
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -56,7 +57,7 @@ NODE_PASSES, NODE_TOLERANCE = 20, 1e-7
 log-likelihood, relative to the number of clusters, at which they have come to rest."""
 
 
-class _Units:
+class Units:
     """One response: how theta makes its offsets and slopes, and how adjoints return."""
 
     def __init__(
@@ -91,6 +92,18 @@ class _Units:
                 self.home.setdefault(predictor, place)
         self.multiplies = any(p.pairs for p in self.predictors)
         self.joined = False
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What responses must have in common to be stacked."""
+        columns = self.plan.encoded.y.shape[1]
+        return columns, self.channels, tuple(self.active), self.multiplies
+
+    @property
+    def values(self) -> Array:
+        """Response values as the engine sees them; residuals that covary are in the offsets whole."""
+        y = self.plan.encoded.y
+        return np.zeros_like(y) if self.joined else y
 
     def _find_sources(self, channel: int) -> list[tuple[slice | Index, int]]:
         if self.plan.channels is None:
@@ -174,8 +187,8 @@ class Objective:
     ----------
     plan : Plan
     points : int or sequence of int
-        Gauss-Hermite nodes a latent coordinate, for all levels or one number a level (lowest first);
-        1 is the Laplace approximation.
+        Gauss-Hermite nodes a latent coordinate or, beyond `rules.MOST_POINTS`, quasi-random nodes in all, for
+        all levels or one number a level (lowest first); 1 is the Laplace approximation.
     threads : int, optional
         Default: one for small data, the machine's number of processors otherwise.
 
@@ -187,7 +200,8 @@ class Objective:
 
     def __init__(self, plan: Plan, points: int | Sequence[int] = 7, threads: int | None = None) -> None:
         plan = spread_units(plan)
-        self.plan = plan
+        self._patterns = collapse(plan)
+        self.plan = plan = plan if self._patterns is None else self._patterns.plan
         self.n_parameters = plan.n_parameters
         self._nodes = prior_nodes(plan) if has_lower_classes(plan) else None
         sizes = [len(level.factor) for level in plan.levels]
@@ -203,7 +217,7 @@ class Objective:
         self._units = []
         for number, response in enumerate(plan.units):
             rows = clusters_of(plan, response.cluster)
-            self._units.append(_Units(response, rows, self._latents, starts, number in random))
+            self._units.append(Units(response, rows, self._latents, starts, number in random))
         for joint in self._joint:
             multiplies = any(self._units[r].multiplies for r in joint.members)
             for r in joint.members:
@@ -213,10 +227,7 @@ class Objective:
         total = sum(units.n for units in self._units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
-        self._fast = self._lanes()
-        self._nesting: Nesting | None = None
-        if self._fast is None and not self.exact:
-            self._nesting = nest(plan, self._space.pairs)
+        self._fast = self._arrange()
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
         if self._nesting is not None:
             self._accepted = self._nesting.start()
@@ -242,6 +253,28 @@ class Objective:
             edges.insert(0, np.searchsorted(top, np.arange(count + 1)).astype(np.intp))
         return edges
 
+    def _arrange(self) -> Lanes | None:
+        """Decide what is integrated inside what and which engine does it; return it if it is the fast one.
+
+        Responses that are one already go to the fast engine if they can; others only where their
+        coordinates cannot be separated.
+        """
+        plan, pairs = self.plan, self._space.pairs
+
+        def fast(nesting: Nesting | None) -> Lanes | None:
+            self._nesting = nesting
+            self._sources = sources_of(self._units, nesting, plan.levels[0].clusters, pairs)
+            return lanes_of(plan.levels, self._sources)
+
+        lanes = fast(None)
+        if lanes is None:
+            groups = stacks_of(plan.units, [units.shape for units in self._units])
+            layers = None if self.exact else nest(plan)
+            lanes = fast(arrange(plan, pairs, layers, groups))
+            if layers is not None:
+                return None
+        return lanes
+
     def _engine_levels(self) -> list[tuple[object, ...]]:
         if self._nesting is not None:
             return list(self._nesting.levels())
@@ -256,63 +289,19 @@ class Objective:
             for level, edges in zip(self.plan.levels, self._tops, strict=True)
         ]
 
-    def _engine_response(self, number: int) -> tuple[object, ...]:
-        units = self._units[number]
-        plan = units.plan
-        clusters = self.plan.levels[0].clusters
-        first = np.searchsorted(plan.cluster, np.arange(clusters + 1)).astype(np.intp)
-        y, weight, pairs = plan.encoded.y, plan.weight, list(self._space.pairs)
-        if self._nesting is not None:
-            nested = self._nesting.units[number]
-            y, first, pairs = y[nested.order], nested.first, nested.pairs
-            weight = None if weight is None else weight[nested.order]
-        block = plan.family.kernel()
-        block = plan.family if block is None else block
-        quadratic = [plan.family.is_quadratic(int(channel)) for channel in units.active]
-        y = np.zeros_like(y) if units.joined else y
-        shape = y, first, weight, units.channels, units.active, quadratic, block
-        if not units.multiplies:
-            return shape
-        return *shape, np.array(pairs, dtype=np.intp)
-
-    def _lanes(self) -> Lanes | None:
-        """Return the vectorised engine where the model has the form it is made for."""
-        level, units = self.plan.levels[0], self._units[0]
-        response = units.plan
-        if (
-            len(self.plan.levels) + len(self._units) > 2
-            or not 1 <= len(level.factor) <= MOST_COEFFICIENTS
-            or response.weight is not None
-            or units.multiplies
-        ):
-            return None
-        if units.channels != 1 or len(units.active) != 1 or not response.family.cumulant():
-            return None
-        y, cumulant, kernel = response.encoded.y, response.family.cumulant(), response.family.kernel()
-        zero = np.zeros((1, units.n))
-        if kernel is None:
-            at_zero = response.family.block(y, list(zero))[0][0]
-        else:
-            at_zero = evaluate(kernel, y, zero)[0]
-        constant = np.ravel(at_zero) + (y[:, 1] * np.log(2.0) if cumulant == "logistic" else 1.0)
-        first = np.searchsorted(response.cluster, np.arange(level.clusters + 1)).astype(np.intp)
-        return Lanes(y, first, level.weight, cumulant, constant, len(level.factor))
-
     def _set_points(self, points: int | Sequence[int]) -> None:
         levels = self.plan.levels
         counts = [points] * len(levels) if isinstance(points, int) else list(points)
         self.points = tuple(k if len(level.factor) else 1 for k, level in zip(counts, levels, strict=True))
         if self._nesting is None:
-            rules = [product_rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
+            rules = [rule(len(v.factor), k) for v, k in zip(levels, self.points, strict=True)]
         else:
-            rules = [product_rule(layer.q, self.points[layer.level]) for layer in self._nesting.layers]
+            rules = self._nesting.rules(self.points)
         self._engine: Lanes | Engine
         if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
             self._engine = self._fast
         else:
-            self._engine = Engine(
-                self._engine_levels(), [self._engine_response(r) for r in range(len(self._units))]
-            )
+            self._engine = Engine(self._engine_levels(), [source.response() for source in self._sources])
         self._engine.set_rule(rules)
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
@@ -360,8 +349,17 @@ class Objective:
         return tuple(len(level.factor) for level in self.plan.levels)
 
     @property
+    def integration(self) -> str:
+        """How many latent coordinates are integrated in fewer dimensions; empty where all are jointly."""
+        if self._nesting is None or not self._nesting.nested:
+            return ""
+        total = sum(len(level.factor) for level in self.plan.levels)
+        nested = sum(self.dimensions)
+        return f"{total} latent dimensions as {nested} nested ones"
+
+    @property
     def n_clusters(self) -> int:
-        """Number of top-level clusters of the data."""
+        """Number of top-level clusters of the data, those with the same data counted once."""
         return len(self._weight)
 
     # ------------------------------------------------ evaluation
@@ -480,7 +478,8 @@ class Objective:
 
     def cluster_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each top-level cluster, not weighted, shape (clusters,)."""
-        return np.asarray(self._evaluate(np.asarray(theta, float)).out["loglik"])
+        loglik = np.asarray(self._evaluate(np.asarray(theta, float)).out["loglik"])
+        return loglik if self._patterns is None else self._patterns.spread(loglik)
 
     def _total(self, loglik: Array) -> float:
         # NumPy's own sum is the same whatever number of threads a BLAS would use
@@ -504,12 +503,13 @@ class Objective:
         """Return the gradient of each top-level cluster's weighted term, shape (clusters, parameters)."""
         theta = np.asarray(theta, float)
         found = self._evaluate(theta, gradient=True)
-        if found.out["failed"]:
-            return np.full((self.n_clusters, self.n_parameters), np.nan)
         edges = self._tops
         if self._mixture is not None:
             edges = [of_level[self._mixture.edges] for of_level in edges]
-        return self._pull(theta, found, edges)
+        scores = np.full((self.n_clusters, self.n_parameters), np.nan)
+        if not found.out["failed"]:
+            scores = self._pull(theta, found, edges)
+        return scores if self._patterns is None else self._patterns.divide(scores)
 
     def expected_information(self, theta: Array) -> Array | None:
         """Return None: quadrature has no closed form of it."""
@@ -525,15 +525,18 @@ class Objective:
         shares = [np.asarray(share) for share in inner]
         if self._mixture is not None:
             shares[-1] = np.asarray(found.out["top_share"])
-        return shares
+        return shares if self._patterns is None else [self._patterns.spread(share) for share in shares]
 
     def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
         """Return posterior means (clusters, q) and covariances (clusters, q, q) of the latent variables."""
         found = self._evaluate(np.asarray(theta, float), moments=True)
-        return [
+        moments = [
             (mean @ factor.T, np.einsum("ij,cjk,lk->cil", factor, cov, factor))
             for factor, mean, cov in zip(found.factors, found.out["mean"], found.out["cov"], strict=True)
         ]
+        if self._patterns is None:
+            return moments
+        return [(self._patterns.spread(mean), self._patterns.spread(cov)) for mean, cov in moments]
 
     def path_posterior(self, theta: Array) -> list[tuple[Array, Array]]:
         """Return posterior moments of the standard coordinates of each cluster and of those above it.
@@ -544,7 +547,10 @@ class Objective:
             For each level; the P coordinates are those of the level and then of the levels above it.
         """
         found = self._evaluate(np.asarray(theta, float), moments=True)
-        return list(zip(found.out["path_mean"], found.out["path_cov"], strict=True))
+        moments = list(zip(found.out["path_mean"], found.out["path_cov"], strict=True))
+        if self._patterns is None:
+            return moments
+        return [(self._patterns.spread(mean), self._patterns.spread(cov)) for mean, cov in moments]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,7 +59,7 @@ class Optimum:
     iterations, evaluations : int
         Accepted steps; evaluations of the log-likelihood with its gradient.
     points : tuple of int
-        Quadrature points of a dimension, by level.
+        Quadrature points of a dimension, or beyond `rules.MOST_POINTS` in all, by level.
     rule : {"auto", "fixed", "exact"}
     integration_error : tuple of (float, float) or None
         Change of the log-likelihood, and of the estimates in standard errors, with a finer rule; None
@@ -75,6 +75,8 @@ class Optimum:
         Parameters that were free: the length of theta less the constraints that held.
     bounds : tuple of str
         Inequalities at which the maximum lies, as the text has them.
+    integration : str
+        What `Objective.integration` says.
     """
 
     theta: Array
@@ -99,6 +101,7 @@ class Optimum:
     solutions: tuple[Solution, ...] = ()
     n_free: int = 0
     bounds: tuple[str, ...] = ()
+    integration: str = ""
 
     @property
     def converged(self) -> bool:

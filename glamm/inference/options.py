@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from glamm.errors import FitError
 from glamm.inference.progress import Callback
+from glamm.inference.rules import MOST_POINTS
 
-__all__ = ["MOST_POINTS", "AdaptiveQuadrature", "FitOptions", "Laplace", "Multistart", "Newton", "is_count"]
-
-MOST_POINTS = 200
-"""Most points of a dimension; weights of rules much finer are too small to be numbers."""
+__all__ = ["AdaptiveQuadrature", "FitOptions", "Laplace", "Multistart", "Newton", "is_count"]
 
 
 def is_count(value: object) -> TypeGuard[int]:
@@ -25,16 +23,18 @@ def is_count(value: object) -> TypeGuard[int]:
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveQuadrature:
-    """Adaptive Gauss-Hermite quadrature.
+    """Adaptive quadrature: Gauss-Hermite's rules, or quasi-random nodes where dimensions are many.
 
     Parameters
     ----------
     points : "auto", int, or sequence of int
-        Points of a dimension; a sequence gives one number for each level, lowest first. ``"auto"``
-        raises them until log-likelihood and estimates stop moving.
+        Up to 200 Gauss-Hermite points of a dimension; or more, a power of two: quasi-random nodes in all
+        (which in one dimension are Gauss-Hermite's again). A sequence gives one number for each level, lowest
+        first. ``"auto"`` raises them until log-likelihood and estimates stop moving; it scatters nodes at
+        levels of five dimensions or more.
     max_points : int, optional
-        Largest number ``"auto"`` may use in a dimension; the default depends on the number of latent
-        variables and rows.
+        Largest number ``"auto"`` may use; if that is at most 200, it uses product rules only. The default
+        depends on the number of dimensions and rows.
     loglik_tolerance : float
         Integration error of the log-likelihood that ``"auto"`` accepts.
     estimate_tolerance : float
@@ -56,11 +56,14 @@ class AdaptiveQuadrature:
             for value in values:
                 if not is_count(value):
                     raise FitError(f"points={points!r}: a number of points is a whole number from 1 up")
-                if value > MOST_POINTS:
-                    raise FitError(
-                        f"points={points!r}: at most {MOST_POINTS} points a dimension are possible"
-                    )
             whole = tuple(int(value) for value in values)  # type: ignore[call-overload]
+            for count in whole:
+                if count > MOST_POINTS and count & (count - 1):
+                    raise FitError(
+                        f"points={points!r}: at most {MOST_POINTS} points a dimension are possible; a larger "
+                        f"number counts quasi-random nodes in all and is a power of two, "
+                        f"such as {2 ** (count.bit_length() - 1)}"
+                    )
             object.__setattr__(self, "points", whole if isinstance(points, Sequence) else whole[0])
         if self.max_points is not None and not is_count(self.max_points):
             raise FitError(f"max_points={self.max_points!r}: a number of points is a whole number from 1 up")

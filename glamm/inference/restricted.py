@@ -157,6 +157,7 @@ class Restricted:
         self.objective = objective
         self.reduction = reduction
         self.points: tuple[int, ...] = objective.points  # type: ignore[attr-defined]
+        self.integration: str = objective.integration  # type: ignore[attr-defined]
         self.exact: bool = objective.exact  # type: ignore[attr-defined]
 
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:

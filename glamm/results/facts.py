@@ -72,7 +72,7 @@ class Facts:
         Free parameters.
     log_likelihood : float
     points : tuple of int
-        Integration points of a dimension, by level.
+        Integration points of a dimension, or beyond 200 nodes in all, by level.
     rule : {"auto", "fixed", "exact"}
         How the points were chosen; ``"exact"`` means the integrals have a closed form.
     integration_error : tuple of (float, float) or None
@@ -83,6 +83,8 @@ class Facts:
         Relative gradient at the end; condition number of the information matrix.
     interrupted : bool
         Whether the fit was stopped by hand.
+    integration : str
+        What was integrated in fewer dimensions than there are latent variables.
     notes : tuple of str
         What the reader must know: rows left out, parameters on a boundary.
     classes : tuple of ClassFact
@@ -105,6 +107,7 @@ class Facts:
     condition: float
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    integration: str = ""
     classes: tuple[ClassFact, ...] = ()
     held: tuple[tuple[ParameterRow, float], ...] = ()
 

@@ -439,6 +439,7 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
         condition=float(optimum.condition),
         interrupted=optimum.status is Status.INTERRUPTED,
         notes=lowered.messages + class_notes(lowered, optimum),
+        integration=optimum.integration,
         classes=tuple(
             ClassFact(states.variable.name, states.variable.level, states.labels)
             for states in lowered.classes

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from glamm.compile.parameters import ParameterRow
 from glamm.graph import ROW
+from glamm.inference.rules import MOST_POINTS
 from glamm.results.estimates import Estimates, effect_label, tested
 from glamm.results.facts import Facts
 from glamm.results.fit_measures import FitMeasures
@@ -46,9 +47,12 @@ def _points(facts: Facts) -> str:
         return "closed form (no quadrature needed)"
     points = " x ".join(str(p) for p in facts.points) if len(set(facts.points)) > 1 else str(facts.points[0])
     words = "Laplace, 1 point" if points == "1" else f"adaptive Gauss-Hermite, {points} points"
+    if max(facts.points) > MOST_POINTS:
+        words = f"adaptive quasi-random, {points} nodes"
     if len(facts.points) > 1 and len(set(facts.points)) == 1:
         words += " a level"
     words += " (auto)" if facts.rule == "auto" else ""
+    words += f"\n{facts.integration}" if facts.integration else ""
     if facts.integration_error is not None:
         loglik, standard = facts.integration_error
         words += f"\nestimated error {loglik:.1e} in log-likelihood, {standard:.1e} standard errors"

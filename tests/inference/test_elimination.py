@@ -13,6 +13,8 @@ import glamm
 from glamm.compile.plan import Plan
 from glamm.inference import Objective, objective
 from glamm.inference.elimination import block_tree
+from glamm.inference.nesting import stacks_of
+from glamm.kernels._lanes import Lanes
 
 SPECIFIC = "\n".join(f"{a} ~~ 0*{b}" for a, b in (("g", "s0"), ("g", "s1"), ("s0", "s1")))
 
@@ -199,6 +201,71 @@ def test_nothing_is_rearranged_where_nothing_is_gained() -> None:
     frame = items(12, 3)
     correlated = glamm.Model("a =~ i0 + i2 + i4\nb =~ i1 + i3 + i5", frame, "binomial").lowered.plan
     assert Objective(correlated, 3).dimensions == (2,)
-    assert Objective(correlated, 3)._nesting is None
+    assert Objective(correlated, 3).integration == ""
     slopes = glamm.Model("i0 ~ x + (1 + x | school)", frame, "binomial").lowered.plan
-    assert Objective(slopes, 3)._nesting is None
+    assert Objective(slopes, 3).integration == ""
+    bifactor = glamm.Model(BIFACTOR, frame, "binomial").lowered.plan
+    assert Objective(bifactor, 3).integration == "3 latent dimensions as 2 nested ones"
+
+
+STACKED = {
+    "one factor": ("f =~ i0 + i1 + i2 + i3", "binomial"),
+    "counts and answers": (
+        "f =~ i0 + i1 + i2 + i3\nf ~ x",
+        {"i0": "poisson", "i1": "binomial", "i2": "binomial", "i3": "poisson"},
+    ),
+    "two links": (
+        "f =~ i0 + i1 + i2 + i3",
+        {"i0": "binomial(probit)", "i1": "binomial", "i2": "binomial", "i3": "binomial(probit)"},
+    ),
+    "school above": ("f =~ i0 + i1 + i2 + i3\nf ~ (1 | school)", "binomial"),
+    "product": ("f =~ i0 + i1\ng =~ i2 + i3\ni4 ~ f:g\ni5 ~ f:g + x", "binomial"),
+    "Gaussian": ("f =~ x + i0 + i1 + i2", "gaussian"),
+}
+
+
+@pytest.mark.parametrize("name", STACKED)
+def test_responses_of_one_family_are_stacked_without_a_trace(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, family = STACKED[name]
+    frame = items(24, 6)
+    frame.loc[2, "i1"] = frame.loc[7, "i3"] = np.nan
+    plan = glamm.Model(text, frame, family).lowered.plan
+    weight = np.random.default_rng(1).integers(1, 3, len(plan.responses[1].cluster)).astype(float)
+    weighted = replace(plan.responses[1], weight=weight)
+    for case in (plan, replace(plan, responses=(plan.responses[0], weighted, *plan.responses[2:]))):
+        theta = theta_of(case)
+        stacked = Objective(case, 5)
+        assert len(stacked._sources) < len(case.units)
+        with monkeypatch.context() as context:
+            context.setattr(objective, "stacks_of", lambda units, _: [[r] for r in range(len(units))])
+            apart = Objective(case, 5)
+        value, gradient = stacked.value_and_gradient(theta)
+        expected, slopes = apart.value_and_gradient(theta)
+        assert value == pytest.approx(expected, rel=1e-11)
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(stacked.cluster_scores(theta), apart.cluster_scores(theta), atol=1e-8)
+        for (mean, cov), (mean_apart, cov_apart) in zip(
+            stacked.posterior(theta), apart.posterior(theta), strict=True
+        ):
+            np.testing.assert_allclose(mean, mean_apart, atol=1e-8)
+            np.testing.assert_allclose(cov, cov_apart, atol=1e-8)
+
+
+def test_families_with_other_options_are_not_stacked() -> None:
+    frame = items(24, 6)
+    families = {
+        "i0": "binomial",
+        "i1": 'binomial(logit, asymptotes="lower")',
+        "i2": "binomial(probit)",
+        "i3": "binomial",
+    }
+    plan = glamm.Model("f =~ i0 + i1 + i2 + i3", frame, families).lowered.plan
+    assert stacks_of(plan.units, [0] * 4) == [[0, 3], [1], [2]]
+    assert stacks_of(plan.units, [0, 0, 0, 1]) == [[0], [1], [2], [3]]
+
+
+def test_the_fast_engine_takes_what_is_stacked() -> None:
+    plan = glamm.Model("f =~ i0 + i1 + i2 + i3", items(24, 6), "binomial").lowered.plan
+    assert isinstance(Objective(plan, 5)._engine, Lanes)
