@@ -95,11 +95,12 @@ class _Moments:
         points, width = len(self.theta), int(self.starts[-1])
         offset = np.zeros((points, len(rows)), dtype=complex)
         offset += self.theta[:, plan.coefficient] @ plan.design[rows].T
-        offset += plan.offset[rows] if np.ndim(plan.offset) else plan.offset
+        given = np.asarray(plan.offset)
+        offset += given[rows] if given.ndim else given
         form = _Form(offset, np.zeros((points, len(rows), width), dtype=complex))
-        for loading in plan.loadings:
-            part = loading.design[rows] @ self.factors[loading.level][:, loading.latent]
-            form.slope[:, :, self._columns(loading.level)] += part
+        for effects in plan.loadings:
+            random = effects.design[rows] @ self.factors[effects.level][:, effects.latent]
+            form.slope[:, :, self._columns(effects.level)] += random
         if plan.coordinate is not None:
             form.slope[:, :, self.starts[plan.coordinate[0]] + plan.coordinate[1]] += 1.0
         for term in plan.terms:

@@ -24,6 +24,8 @@ from glamm.compile.predictors import Observed
 from glamm.compile.residuals import check_residual_covariances
 from glamm.compile.stacked import encode_sets, sets_as_clusters, sort_sets
 from glamm.data import Selection, Table
+from glamm.data.expressions import read
+from glamm.data.fields import used_levels
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
 from glamm.graph import ROW, GroupFactor, LatentVariable, Level, ModelGraph, Response, Term
 from glamm.protocols import Encoded, Family, ResponseError
@@ -125,7 +127,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         parameters,
         layouts[:count],
         level_layouts,
-        _messages(graph, table, selections[:count]),
+        (*_messages(graph, table, selections[:count]), *_unused_levels(graph, table, rows)),
         latent_layouts,
         layouts[count:],
         extension.classes,
@@ -368,3 +370,17 @@ def _messages(graph: ModelGraph, table: Table, selections: list[Selection]) -> t
                 f"{response.name}: {left} of {table.n_rows} rows left out for missing values ({listed})"
             )
     return tuple(found)
+
+
+def _unused_levels(graph: ModelGraph, table: Table, rows: Index) -> Iterator[str]:
+    """Say which categories of the columns of a model occur in none of its rows."""
+    factors = [factor for item in _everything(graph) if isinstance(item, Term) for factor in item.factors]
+    for name in dict.fromkeys(name for factor in factors for name in read(factor, table).columns):
+        field = table.field(name)
+        if field.kind == "label":
+            used = used_levels(field, rows)[1]
+            unused = [str(level) for level in field.levels if level not in used]
+            if unused:
+                one = len(unused) == 1
+                what = f"category {unused[0]} occurs" if one else f"categories {', '.join(unused)} occur"
+                yield f"{name}: {what} in no row and {'is' if one else 'are'} left out"

@@ -106,6 +106,17 @@ def test_indicators(kind, words, args, options):
     refuse(kind, words, *args, **options)
 
 
+def test_categories_that_do_not_occur_are_reported():
+    ordinal = pd.Categorical(np.resize([1, 2, 4], N), categories=[1, 2, 3, 4])
+    group = pd.Categorical(DATA.f, categories=list("abcde"))
+    text = "eta =~ o + i1 + i2; y ~ group + eta; family(o) = ordinal"
+    messages = glamm.Model(text, DATA.assign(o=ordinal, group=group)).lowered.messages
+    assert messages == (
+        "o: category 3 occurs in no row and is left out",
+        "group: categories d, e occur in no row and are left out",
+    )
+
+
 def test_an_indicator_that_is_nearly_a_copy_is_none():
     data = DATA.assign(copy=DATA.i1 + 1e-4 * DATA.z)
     glamm.Model("eta =~ i1 + i2 + i3 + copy", data)
