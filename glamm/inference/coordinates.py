@@ -140,6 +140,11 @@ class Scaled:
         scores: Array = self.objective.cluster_scores(self.at.transform @ phi) @ self.at.transform
         return scores
 
+    def information(self, phi: Array) -> Array | None:
+        """Return the observed information in phi, (P, P), where there is a closed form."""
+        found = self.objective.information(self.at.transform @ phi)
+        return None if found is None else np.asarray(self.at.transform.T @ found @ self.at.transform)
+
     def with_points(self, points: tuple[int, ...]) -> Scaled:
         """Return the same with another rule."""
         return Scaled(self.objective.with_points(points), self.at)

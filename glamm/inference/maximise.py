@@ -13,7 +13,7 @@ from glamm.errors import FitError
 from glamm.inference.adaptive import Comparison, Ladder, compare, settle
 from glamm.inference.boundary import Boundary, settle_boundary
 from glamm.inference.coordinates import Scaled
-from glamm.inference.covariance import Uncertainty, observed_information, uncertainty
+from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
 from glamm.inference.objective import Objective
 from glamm.inference.optimize import Search, climb, newton_step, positive
 from glamm.inference.optimum import Optimum
@@ -50,7 +50,7 @@ ASYMMETRIC = 1e-3
 """Asymmetry of the observed information above which it is computed anew, in better directions."""
 
 LARGE = 50_000
-"""Units times parameters from which one-sided differences are tried for the information."""
+"""Units times parameters from which the information may come from a formula or one-sided differences."""
 
 TOLERABLE = 1e-2
 """Integration error, of the log-likelihood and in standard errors, that leaves estimates usable."""
@@ -252,15 +252,8 @@ class _Fit:
             self.information = np.zeros((0, 0))
             return
         tolerance = self.options.optimizer.tol
-        large = self.units * self.plan.n_parameters >= LARGE
         for _ in range(4):
-            found = observed_information(
-                self.objective,
-                self.search.theta,
-                self.search.curvature,
-                self.free,
-                gradient=self.search.gradient if large else None,
-            )
+            found = self._observed()
             self.search.evaluations += found.evaluations
             self.information, self.asymmetry = found.matrix, found.asymmetry
             if not np.isfinite(found.matrix).all():
@@ -269,6 +262,20 @@ class _Fit:
             settled = first <= MOVED and last <= tolerance and found.asymmetry < ASYMMETRIC
             if self.status is not None or settled:
                 return
+
+    def _observed(self) -> Information:
+        """Return the information of the free parameters, of large problems by formula where there is one."""
+        large = self.units * self.plan.n_parameters >= LARGE
+        known = self.objective.information(self.search.theta) if large else None
+        if known is not None:
+            return Information(known[np.ix_(self.free, self.free)], 0.0, 1)
+        return observed_information(
+            self.objective,
+            self.search.theta,
+            self.search.curvature,
+            self.free,
+            gradient=self.search.gradient if large else None,
+        )
 
     def _newton(self, information: Array, tolerance: float) -> tuple[float, float]:
         """Take Newton steps over the free parameters; return the first and the last decrement."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
+from glamm.inference import louis
 from glamm.inference.collapsing import collapse
 from glamm.inference.engines import lanes_of, sources_of
 from glamm.inference.forms import Adjoint, Backward, Coordinates, Form, Latent, PredictorForm, Sums
@@ -33,6 +34,9 @@ __all__ = ["Objective"]
 
 # below this many units one thread is faster than starting several
 _THREADED_FROM = 20_000
+
+# posterior expectations by fewer points are not what standard errors should rest on
+LOUIS_POINTS = 9
 
 # the vectorised engine keeps this many node values of a cluster at most, 64 bytes each in every thread
 LANE_NODES = 2_000_000
@@ -175,19 +179,19 @@ class Objective:
         self.n_parameters = plan.n_parameters
         sizes = [len(level.factor) for level in plan.levels]
         starts = tuple(int(s) for s in np.concatenate(([0], np.cumsum(sizes)))[:-1])
-        self._latents: list[Latent] = []
+        self.latents: list[Latent] = []
         for number, latent in enumerate(plan.latents):
             count = plan.levels[latent.level].clusters
             above = clusters_of(plan, np.arange(count, dtype=np.intp), latent.level)
             size = sizes[latent.level]
-            self._latents.append(Latent(latent, number, count, above, self._latents, starts, size))
-        self._units = []
+            self.latents.append(Latent(latent, number, count, above, self.latents, starts, size))
+        self.units = []
         for response in plan.units:
             rows = clusters_of(plan, response.cluster)
-            self._units.append(Units(response, rows, self._latents, starts))
-        pairs = set().union(*(p.pairs for units in self._units for p in units.predictors))
-        self._space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
-        total = sum(units.n for units in self._units)
+            self.units.append(Units(response, rows, self.latents, starts))
+        pairs = set().union(*(p.pairs for units in self.units for p in units.predictors))
+        self.space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
+        total = sum(units.n for units in self.units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
         self._fast = self._arrange()
@@ -222,16 +226,16 @@ class Objective:
         Responses that are one already go to the fast engine if they can; others only where their
         coordinates cannot be separated.
         """
-        plan, pairs = self.plan, self._space.pairs
+        plan, pairs = self.plan, self.space.pairs
 
         def fast(nesting: Nesting | None) -> Lanes | None:
             self._nesting = nesting
-            self._sources = sources_of(self._units, nesting, plan.levels[0].clusters, pairs)
+            self._sources = sources_of(self.units, nesting, plan.levels[0].clusters, pairs)
             return lanes_of(plan.levels, self._sources)
 
         lanes = fast(None)
         if lanes is None:
-            groups = stacks_of(plan.units, [units.shape for units in self._units])
+            groups = stacks_of(plan.units, [units.shape for units in self.units])
             layers = None if self.exact else nest(plan)
             lanes = fast(arrange(plan, pairs, layers, groups))
             if layers is not None:
@@ -279,7 +283,7 @@ class Objective:
                 and not units.multiplies
                 and units.plan.family.is_quadratic(int(units.active[0]))
             )
-            for units in self._units
+            for units in self.units
         )
 
     @property
@@ -309,22 +313,22 @@ class Objective:
         """Return the Cholesky factor of each level's latent covariance matrix, shape (q, q)."""
         return [fill_factor(level, theta) for level in self.plan.levels]
 
-    def _forms(self, theta: Array, factors: Sequence[Array]) -> list[Form]:
+    def latent_forms(self, theta: Array, factors: Sequence[Array]) -> list[Form]:
         """Return the named latent variables as forms of their clusters."""
         forms: list[Form] = []
-        for latent in self._latents:
-            forms.append(latent.form(self._space, theta, factors, forms))
+        for latent in self.latents:
+            forms.append(latent.form(self.space, theta, factors, forms))
         return forms
 
     def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> _Evaluation:
         factors = self.factors(theta)
         if not all(np.isfinite(factor).all() for factor in factors):
             return _Evaluation({"failed": True, "loglik": np.full(self.n_clusters, -np.inf)}, factors, [])
-        forms = self._forms(theta, factors)
+        forms = self.latent_forms(theta, factors)
         o, a, c = [], [], []
-        width = self._space.width
-        for units in self._units:
-            offset, slope = units.forms(self._space, theta, factors, forms)
+        width = self.space.width
+        for units in self.units:
+            offset, slope = units.forms(self.space, theta, factors, forms)
             o.append(offset)
             a.append(slope if slope.shape[2] == width else np.ascontiguousarray(slope[:, :, :width]))
             c.append(np.ascontiguousarray(slope[:, :, width:]) if units.multiplies else None)
@@ -333,7 +337,7 @@ class Objective:
             o, a, c = self._nesting.scatter(o, a, c)
             if self._nesting.nested:
                 options["paths"] = moments
-        if self._space.pairs:
+        if self.space.pairs:
             options["c"] = c
         # a class that is impossible for a cluster leaves the others their say
         out: dict[str, Any] = self._engine.evaluate(
@@ -354,23 +358,27 @@ class Objective:
         tops = 1 if edges is None else self.n_clusters
         share = found.out.get("top_share")
         state = Backward(sums, theta, found.factors, found.forms, tops)
-        products = found.out.get("gc") or [None] * len(self._units)
-        for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
+        products = found.out.get("gc") or [None] * len(self.units)
+        for units, go, ga, gc in zip(self.units, found.out["go"], found.out["ga"], products, strict=True):
             first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
             slope = ga
-            if self._space.pairs:
+            if self.space.pairs:
                 pulled = units.multiplies and gc is not None
-                rest = gc if pulled else np.zeros((*ga.shape[:2], len(self._space.pairs)))
+                rest = gc if pulled else np.zeros((*ga.shape[:2], len(self.space.pairs)))
                 slope = np.concatenate([ga, rest], axis=2)
             if share is not None:
                 weight = share[units.top]
                 go, slope = go * weight, slope * weight[:, None]
-            units.pull(self._space, go, slope, Sums(first), state)
-        for latent in reversed(self._latents):
-            latent.pull(self._space, state)
+            units.pull(self.space, go, slope, Sums(first), state)
+        for latent in reversed(self.latents):
+            latent.pull(self.space, state)
+        self.pull_factors(theta, state)
+        return state.out
+
+    def pull_factors(self, theta: Array, state: Backward) -> None:
+        """Carry the adjoints of the levels' factors back."""
         for level, adjoint in zip(self.plan.levels, state.factors, strict=True):
             pull_factor(level, theta, adjoint, state.out)
-        return state.out
 
     def accept(self) -> None:
         """Start later evaluations from the modes found by the last one that succeeded."""
@@ -410,6 +418,17 @@ class Objective:
         if not found.out["failed"]:
             scores = self._pull(theta, found, edges)
         return scores if self._patterns is None else self._patterns.divide(scores)
+
+    def standard_moments(self, theta: Array) -> tuple[Array, Array]:
+        """Return posterior means (n_clusters, q) and covariances of the lowest level's coordinates."""
+        found = self._evaluate(np.asarray(theta, float), moments=True).out
+        return np.asarray(found["mean"][0]), np.asarray(found["cov"][0])
+
+    def information(self, theta: Array) -> Array | None:
+        """Return the observed information (P, P) where there is a closed form, see `louis`."""
+        if self.exact or not louis.applies(self) or min(self.points) < LOUIS_POINTS:
+            return None
+        return louis.louis_information(self, np.asarray(theta, float))
 
     def shares(self, theta: Array) -> list[Array]:
         """Return for each level the probability of every cluster among its alternatives, given the data.

@@ -174,6 +174,9 @@ class Restricted:
         scores: Array = self.objective.cluster_scores(theta)  # type: ignore[attr-defined]
         return np.asarray(scores @ self.reduction.jacobian(theta))
 
+    def information(self, phi: Array) -> None:
+        """Return None: under constraints the information has no closed form."""
+
     def with_points(self, points: tuple[int, ...]) -> Restricted:
         """Return the same with another rule."""
         return Restricted(self.objective.with_points(points), self.reduction)  # type: ignore[attr-defined]
