@@ -186,7 +186,13 @@ class Scaled:
 
     def expected_information(self, phi: Array) -> Array | None:
         """Return the expected information in phi, (P, P), where it has a closed form."""
-        found = self.objective.expected_information(self.at.transform @ phi)
+        return self._turned(self.objective.expected_information(self.at.transform @ phi))
+
+    def information(self, phi: Array) -> Array | None:
+        """Return the observed information in phi, (P, P), where there is a closed form."""
+        return self._turned(self.objective.information(self.at.transform @ phi))
+
+    def _turned(self, found: Array | None) -> Array | None:
         return None if found is None else np.asarray(self.at.transform.T @ found @ self.at.transform)
 
     def with_points(self, points: tuple[int, ...]) -> Scaled:

@@ -100,6 +100,10 @@ class GaussianObjective:
         """Latent coordinates of each level that are integrated one inside the other."""
         return tuple(len(level.factor) for level in self.plan.levels)
 
+    def information(self, theta: Array) -> None:
+        """Return None: differences of the gradient cost little."""
+        del theta
+
     def place_nodes(self, theta: Array) -> bool:
         """Return False: there are no nodes."""
         del theta

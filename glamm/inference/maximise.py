@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +53,7 @@ ASYMMETRIC = 1e-3
 """Asymmetry of the observed information above which it is computed anew, in better directions."""
 
 LARGE = 50_000
-"""Units times parameters from which one-sided differences are tried for the information."""
+"""Units times parameters from which the information may come from a formula or one-sided differences."""
 
 KNOWN = 2e-2
 """Information of the whole data, classes known, relative to one observation's, below which there is none."""
@@ -206,7 +206,7 @@ class _Fit:
             matrix = scores.T @ scores
             if np.isfinite(matrix).all():
                 return positive(matrix) + 1e-2 * identity
-        found = self._information(self.units * identity, one_sided=True)
+        found = self._observed(self.units * identity, one_sided=True)
         if np.isfinite(found.matrix).all():
             return positive(found.matrix) + 1e-2 * identity
         return np.asarray(self.units * identity)
@@ -303,9 +303,9 @@ class _Fit:
             self.information = np.zeros((0, 0))
             return
         tolerance = self.options.optimizer.tol
-        large = self.units * self.plan.n_parameters >= LARGE
         for _ in range(4):
-            found = self._information(self.search.curvature, one_sided=large)
+            large = self.units * self.plan.n_parameters >= LARGE
+            found = self._observed(self.search.curvature, one_sided=large)
             self.information, self.asymmetry = found.matrix, found.asymmetry
             if not np.isfinite(found.matrix).all():
                 return
@@ -314,14 +314,11 @@ class _Fit:
             if self.status is not None or settled:
                 return
 
-    def _information(self, curvature: Array, *, one_sided: bool) -> Information:
-        """Return the observed information of the free parameters, in closed form where there is one."""
-        known: Callable[[Array], Array | None] | None = getattr(self.objective.objective, "information", None)
-        transform = self.at.transform
-        matrix = None if known is None else known(transform @ self.search.theta)
-        if matrix is not None:
-            scaled = transform.T @ matrix @ transform
-            return Information(scaled[np.ix_(self.free, self.free)], 0.0, 0)
+    def _observed(self, curvature: Array, *, one_sided: bool) -> Information:
+        """Return the information of the free parameters, by formula where there is one."""
+        known = self.objective.information(self.search.theta)
+        if known is not None:
+            return Information(known[np.ix_(self.free, self.free)], 0.0, 0)
         gradient = self.search.gradient if one_sided else None
         found = observed_information(
             self.objective, self.search.theta, curvature, self.free, gradient=gradient

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan, ResponsePlan
+from glamm.inference import louis
 from glamm.inference.collapsing import collapse
 from glamm.inference.engines import lanes_of, sources_of
 from glamm.inference.forms import (
@@ -47,6 +48,12 @@ __all__ = ["Objective"]
 
 # below this many units one thread is faster than starting several
 _THREADED_FROM = 20_000
+
+LARGE = 50_000
+"""Units times parameters from which a formula is cheaper for the information than differences."""
+
+# posterior expectations by fewer points are not what standard errors should rest on
+LOUIS_POINTS = 9
 
 # the vectorised engine keeps this many node values of a cluster at most, 64 bytes each in every thread
 LANE_NODES = 2_000_000
@@ -206,7 +213,7 @@ class Objective:
         self._nodes = prior_nodes(plan) if has_lower_classes(plan) else None
         sizes = [len(level.factor) for level in plan.levels]
         starts = coordinate_starts(plan)
-        self._latents = named_latents(plan)
+        self.latents = named_latents(plan)
         self._joint = joint_residuals(plan)
         random = {
             member
@@ -214,17 +221,17 @@ class Objective:
             if any(plan.responses[r].predictors[0].is_random for r in joint.members)
             for member in joint.members
         }
-        self._units = []
+        self.units = []
         for number, response in enumerate(plan.units):
             rows = clusters_of(plan, response.cluster)
-            self._units.append(Units(response, rows, self._latents, starts, number in random))
+            self.units.append(Units(response, rows, self.latents, starts, number in random))
         for joint in self._joint:
-            multiplies = any(self._units[r].multiplies for r in joint.members)
+            multiplies = any(self.units[r].multiplies for r in joint.members)
             for r in joint.members:
-                self._units[r].joined, self._units[r].multiplies = True, multiplies
-        pairs = set().union(*(p.pairs for units in self._units for p in units.predictors))
-        self._space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
-        total = sum(units.n for units in self._units)
+                self.units[r].joined, self.units[r].multiplies = True, multiplies
+        pairs = set().union(*(p.pairs for units in self.units for p in units.predictors))
+        self.space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
+        total = sum(units.n for units in self.units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = self._top_edges()
         self._fast = self._arrange()
@@ -259,16 +266,16 @@ class Objective:
         Responses that are one already go to the fast engine if they can; others only where their
         coordinates cannot be separated.
         """
-        plan, pairs = self.plan, self._space.pairs
+        plan, pairs = self.plan, self.space.pairs
 
         def fast(nesting: Nesting | None) -> Lanes | None:
             self._nesting = nesting
-            self._sources = sources_of(self._units, nesting, plan.levels[0].clusters, pairs)
+            self._sources = sources_of(self.units, nesting, plan.levels[0].clusters, pairs)
             return lanes_of(plan.levels, self._sources)
 
         lanes = fast(None)
         if lanes is None:
-            groups = stacks_of(plan.units, [units.shape for units in self._units])
+            groups = stacks_of(plan.units, [units.shape for units in self.units])
             layers = None if self.exact else nest(plan)
             lanes = fast(arrange(plan, pairs, layers, groups))
             if layers is not None:
@@ -328,7 +335,7 @@ class Objective:
     @property
     def exact(self) -> bool:
         """Whether one point is exact: every latent part enters a quadratic log density."""
-        if self._nodes is not None and self._space.width:
+        if self._nodes is not None and self.space.width:
             # a mixture of normal posteriors is not normal
             return False
         return all(
@@ -338,7 +345,7 @@ class Objective:
                 and not units.multiplies
                 and units.plan.family.is_quadratic(int(units.active[0]))
             )
-            for units in self._units
+            for units in self.units
         )
 
     @property
@@ -368,32 +375,32 @@ class Objective:
         """Return the Cholesky factor of each level's latent covariance matrix, shape (q, q)."""
         return [fill_factor(level, theta) for level in self.plan.levels]
 
-    def _forms(self, theta: Array, factors: Sequence[Array]) -> list[Form]:
+    def latent_forms(self, theta: Array, factors: Sequence[Array]) -> list[Form]:
         """Return the named latent variables as forms of their clusters."""
         forms: list[Form] = []
-        for latent in self._latents:
-            forms.append(latent.form(self._space, theta, factors, forms))
+        for latent in self.latents:
+            forms.append(latent.form(self.space, theta, factors, forms))
         return forms
 
     def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> _Evaluation:
         factors = self.factors(theta)
         if not all(np.isfinite(factor).all() for factor in factors):
             return self._failed(factors)
-        forms = self._forms(theta, factors)
-        made = [units.forms(self._space, theta, factors, forms) for units in self._units]
+        forms = self.latent_forms(theta, factors)
+        made = [units.forms(self.space, theta, factors, forms) for units in self.units]
         o, slopes = [offset for offset, _ in made], [slope for _, slope in made]
         joint = [one.forward(theta, o, slopes) for one in self._joint]
         if None in joint:
             return self._failed(factors)
-        width = self._space.width
+        width = self.space.width
         a = [s if s.shape[2] == width else np.ascontiguousarray(s[:, :, :width]) for s in slopes]
         c = [
             np.ascontiguousarray(s[:, :, width:]) if units.multiplies else None
-            for s, units in zip(slopes, self._units, strict=True)
+            for s, units in zip(slopes, self.units, strict=True)
         ]
         if self._nesting is not None:
             o, a, c = self._nesting.scatter(o, a, c)
-        options: dict[str, Any] = {"c": c} if self._space.pairs else {}
+        options: dict[str, Any] = {"c": c} if self.space.pairs else {}
         if self._nodes is not None:
             options["held"] = self._nodes
         # a class that is impossible for a cluster leaves the others their say
@@ -419,13 +426,13 @@ class Objective:
         tops = 1 if edges is None else self.n_clusters
         share = found.out.get("top_share")
         state = Backward(sums, theta, found.factors, found.forms, tops)
-        products = found.out.get("gc") or [None] * len(self._units)
+        products = found.out.get("gc") or [None] * len(self.units)
         offsets, slopes = [], []
-        for units, go, ga, gc in zip(self._units, found.out["go"], found.out["ga"], products, strict=True):
+        for units, go, ga, gc in zip(self.units, found.out["go"], found.out["ga"], products, strict=True):
             slope = ga
-            if self._space.pairs:
+            if self.space.pairs:
                 pulled = units.multiplies and gc is not None
-                rest = gc if pulled else np.zeros((*ga.shape[:2], len(self._space.pairs)))
+                rest = gc if pulled else np.zeros((*ga.shape[:2], len(self.space.pairs)))
                 slope = np.concatenate([ga, rest], axis=2)
             if share is not None:
                 weight = share[units.top]
@@ -433,17 +440,21 @@ class Objective:
             offsets.append(np.array(go) if units.joined else go)
             slopes.append(np.array(slope) if units.joined else slope)
         if self._joint:
-            rows = [self._sum_of(units.top, tops) for units in self._units]
+            rows = [self._sum_of(units.top, tops) for units in self.units]
             for joint, parts in zip(self._joint, found.joint, strict=True):
                 joint.backward(parts, offsets, slopes, rows, state.out)
-        for units, offset, slope in zip(self._units, offsets, slopes, strict=True):
+        for units, offset, slope in zip(self.units, offsets, slopes, strict=True):
             first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
-            units.pull(self._space, offset, slope, Sums(first), state)
-        for latent in reversed(self._latents):
-            latent.pull(self._space, state)
+            units.pull(self.space, offset, slope, Sums(first), state)
+        for latent in reversed(self.latents):
+            latent.pull(self.space, state)
+        self.pull_factors(theta, state)
+        return state.out
+
+    def pull_factors(self, theta: Array, state: Backward) -> None:
+        """Carry the adjoints of the levels' factors back."""
         for level, adjoint in zip(self.plan.levels, state.factors, strict=True):
             pull_factor(level, theta, adjoint, state.out)
-        return state.out
 
     def _sum_of(self, top: Index, tops: int) -> Index:
         """Return which of the sums kept apart each unit goes into."""
@@ -514,6 +525,18 @@ class Objective:
     def expected_information(self, theta: Array) -> Array | None:
         """Return None: quadrature has no closed form of it."""
         return None
+
+    def standard_moments(self, theta: Array) -> tuple[Array, Array]:
+        """Return posterior means (n_clusters, q) and covariances of the lowest level's coordinates."""
+        found = self._evaluate(np.asarray(theta, float), moments=True).out
+        return np.asarray(found["mean"][0]), np.asarray(found["cov"][0])
+
+    def information(self, theta: Array) -> Array | None:
+        """Return the observed information (P, P) where there is a closed form, see `louis`."""
+        small = sum(units.n for units in self.units) * self.n_parameters < LARGE
+        if small or self.exact or not louis.applies(self) or min(self.points) < LOUIS_POINTS:
+            return None
+        return louis.louis_information(self, np.asarray(theta, float))
 
     def shares(self, theta: Array) -> list[Array]:
         """Return for each level the probability of every cluster among its alternatives, given the data.

@@ -190,6 +190,9 @@ class Restricted:
         jacobian = self.reduction.jacobian(theta)
         return None if found is None else np.asarray(jacobian.T @ found @ jacobian)
 
+    def information(self, phi: Array) -> None:
+        """Return None: under constraints the information has no closed form."""
+
     def with_points(self, points: tuple[int, ...]) -> Restricted:
         """Return the same with another rule."""
         return Restricted(self.objective.with_points(points), self.reduction)  # type: ignore[attr-defined]
