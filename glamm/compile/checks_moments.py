@@ -276,7 +276,9 @@ class _Sample:
             *owner.reshape(2, -1),
         )
 
-    def derivatives(self, moments: _Moments, rows: _Rows, rng: np.random.Generator | None = None) -> Array:
+    def derivatives(
+        self, moments: _Moments, rows: _Rows, rng: np.random.Generator | None = None, *, every: bool = False
+    ) -> Array:
         """Return derivatives (moments, B) of the standardised moments.
 
         Parameters
@@ -285,6 +287,8 @@ class _Sample:
         rows : _Rows
         rng : numpy Generator, optional
             Chooses pairs of units; without it covariances of different units are left out.
+        every : bool
+            Whether all pairs of units are looked at.
         """
         if self.plain:
             wide = rows.slope.reshape(len(rows.slope), -1)
@@ -296,11 +300,12 @@ class _Sample:
         variance = np.sum(rows.slope**2, axis=2) + rows.residual
         spread = 1.0 + variance.real[0]
         found = [(rows.offset / np.sqrt(spread))[:, rows.known], variance / spread]
-        if rng is not None:
+        if rng is not None or every:
             top = rows.clusters[-1]
             i, j = np.nonzero(np.tril(top[:, None] == top[None, :], -1))
-            chosen = rng.permutation(len(i))[: _PAIRS * len(rows.offset) + _SOME]
-            i, j = i[chosen], j[chosen]
+            if rng is not None:
+                chosen = rng.permutation(len(i))[: _PAIRS * len(rows.offset) + _SOME]
+                i, j = i[chosen], j[chosen]
             covariance = np.zeros((len(rows.offset), len(i)), dtype=complex)
             for level, clusters in enumerate(rows.clusters):
                 own = rows.slope[:, :, moments.starts[level] : moments.starts[level + 1]]
@@ -402,6 +407,13 @@ def flat_directions(plan: Plan) -> Flat:
             if not begin:
                 moved = np.concatenate([along, moved])
             directions = _still(moved, directions, relative=not begin)
+            if not directions.shape[1]:
+                return Flat(theta, scale, nothing)
+        # a pair that decides may have been missed: what is left meets every pair before it is blamed
+        for top in order[:_MOST]:
+            moments = _Moments(plan, theta, directions)
+            rows = sample.rows(moments, sample.units(rng, [int(top)]))
+            directions = _still(sample.derivatives(moments, rows, every=True), directions, relative=False)
             if not directions.shape[1]:
                 return Flat(theta, scale, nothing)
         # what few units have, like a rare category, is seen when all are looked at

@@ -316,7 +316,8 @@ class _Fit:
 
     def _observed(self, curvature: Array, *, one_sided: bool) -> Information:
         """Return the information of the free parameters, by formula where there is one."""
-        known = self.objective.information(self.search.theta)
+        large = self.units * self.plan.n_parameters >= LARGE
+        known = self.objective.information(self.search.theta) if large or self.rule == "exact" else None
         if known is not None:
             return Information(known[np.ix_(self.free, self.free)], 0.0, 0)
         gradient = self.search.gradient if one_sided else None

@@ -49,9 +49,6 @@ __all__ = ["Objective"]
 # below this many units one thread is faster than starting several
 _THREADED_FROM = 20_000
 
-LARGE = 50_000
-"""Units times parameters from which a formula is cheaper for the information than differences."""
-
 # posterior expectations by fewer points are not what standard errors should rest on
 LOUIS_POINTS = 9
 
@@ -533,8 +530,7 @@ class Objective:
 
     def information(self, theta: Array) -> Array | None:
         """Return the observed information (P, P) where there is a closed form, see `louis`."""
-        small = sum(units.n for units in self.units) * self.n_parameters < LARGE
-        if small or self.exact or not louis.applies(self) or min(self.points) < LOUIS_POINTS:
+        if self.exact or not louis.applies(self) or min(self.points) < LOUIS_POINTS:
             return None
         return louis.louis_information(self, np.asarray(theta, float))
 
