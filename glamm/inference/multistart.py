@@ -32,8 +32,11 @@ Array = NDArray[np.float64]
 
 __all__ = ["Found", "search", "uncertain_classes"]
 
-STARTS = 50
-"""Random starts where all latent variables are discrete."""
+STARTS, FEWER = 50, 20
+"""Random starts where all latent variables are discrete, and where every evaluation is costly as well."""
+
+COSTLY = 20_000
+"""Distinct units from which evaluations are costly."""
 
 SHORT, LONG = 12, 80
 """Iterations of EM of all starts, and of those that go on."""
@@ -94,7 +97,8 @@ def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjec
     start = starting_values(plan).theta
     rng = np.random.default_rng(options.multistart.seed)
     if isinstance(objective, DiscreteObjective):
-        solutions = _discrete(objective, start, options.multistart.starts or STARTS, rng)
+        starts = STARTS if objective.edges[-1] < COSTLY else FEWER
+        solutions = _discrete(objective, start, options.multistart.starts or starts, rng)
     else:
         solutions = smooth_solutions(plan, objective, options.multistart.starts, rng)
     solutions = merge(solutions)
