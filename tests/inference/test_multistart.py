@@ -10,9 +10,9 @@ from glamm.errors import FitError
 from glamm.inference import FitOptions, Objective, Status, maximise
 from glamm.inference.discrete import DiscreteObjective
 from glamm.inference.mixtures import canonical_classes, class_sizes, classes_of, permute
+from glamm.inference.multistart import merge
 from glamm.inference.optimum import Solution
 from glamm.inference.options import Multistart
-from glamm.inference.multistart import merge
 
 PROBABILITY = ((0.1, 0.2, 0.3, 0.9), (0.9, 0.8, 0.2, 0.1))
 
@@ -129,6 +129,7 @@ def test_probabilities_at_their_boundary_are_held():
     assert fit.status == Status.CLASS_BOUNDARY.value
     assert any("estimated as 0 or 1" in note for note in fit.facts.notes)
     lost = set(fit.missing_errors)
+    assert fit.params[list(lost)].abs().between(10, 30).all()
     assert lost
     assert fit.bse.drop(list(lost)).notna().all()
     probabilities = fit.class_profiles().xs("estimate", axis=1, level=1)
