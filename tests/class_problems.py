@@ -55,7 +55,7 @@ def multilevel_loglik(frame, p):
     terms = []
     for sign, of_class in ((1.0, 0.0), (-1.0, p["c[1] ~ g[T.2]"])):
         odds = p["c[1] ~ 1"] + of_class
-        pupil = logsumexp(inside + [log_expit(odds), log_expit(-odds)], axis=1)
+        pupil = logsumexp(inside + log_expit([odds, -odds]), axis=1)
         school = np.bincount(frame["school"], weights=pupil)
         terms.append(log_expit(sign * p["g[1] ~ 1"]) + school)
     return logsumexp(terms, axis=0).sum()

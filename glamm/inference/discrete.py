@@ -327,7 +327,7 @@ class DiscreteObjective:
         return shares
 
     def posterior(self, theta: Array) -> list[tuple[Array, Array]]:
-        """Return the posterior moments of no latent variables: (clusters, 0) and (clusters, 0, 0) by level."""
+        """Return the moments of no latent variables: (clusters, 0) and (clusters, 0, 0) by level."""
         del theta
         return [(np.zeros((v.clusters, 0)), np.zeros((v.clusters, 0, 0))) for v in self.plan.levels]
 
@@ -339,7 +339,12 @@ class DiscreteObjective:
         return np.asarray(of_patterns[np.repeat(begin, counts) + np.arange(int(counts.sum()))])
 
     def information(self, theta: Array) -> Array | None:
-        """Return the observed information (P, P); None where the scores it is made of are too many.
+        """Return the observed information (P, P); None where the scores it is made of are too many."""
+        found = self.informations(theta)
+        return None if found is None else found[0]
+
+    def informations(self, theta: Array) -> tuple[Array, Array] | None:
+        """Return the observed and the complete-data information, (P, P) each, or None.
 
         What is missing of the complete-data information is the variance, given the data, of the
         complete-data scores (Louis, 1982), of each stage in turn.
@@ -348,7 +353,8 @@ class DiscreteObjective:
         if rows * self.n_parameters > MOST_SCORES:
             return None
         found = self.posterior_at(np.asarray(theta, float)[:, None])
-        information = self.complete_information(found, self.weights(found.shares))[0]
+        complete = self.complete_information(found, self.weights(found.shares))[0]
+        information = complete.copy()
         above = self.frequency
         scores = self._scores(found)
         for number in reversed(range(len(self.stages))):
@@ -360,7 +366,7 @@ class DiscreteObjective:
                 link = self.stages[number - 1].above
                 assert link is not None
                 above = link.T @ weight
-        return np.asarray(information)
+        return np.asarray(information), complete
 
 
 def _sum_into(parent: Index, weight: Array | None, clusters: int) -> sparse.csr_array:

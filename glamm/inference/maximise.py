@@ -17,6 +17,7 @@ from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
 from glamm.inference.gaussian import objective_of
 from glamm.inference.mixtures import complete_curvature
+from glamm.inference.mixtures_boundary import hold_log_odds, undetermined
 from glamm.inference.multistart import search, uncertain_classes
 from glamm.inference.optimize import Search, climb, newton_step, positive
 from glamm.inference.optimum import Optimum, Solution
@@ -54,9 +55,6 @@ ASYMMETRIC = 1e-3
 
 LARGE = 50_000
 """Units times parameters from which the information may come from a formula or one-sided differences."""
-
-KNOWN = 2e-2
-"""Information of the whole data, classes known, relative to one observation's, below which there is none."""
 
 NODE_MOVES = 8
 """Times that nodes which do not follow theta are placed anew at the end of a climb."""
@@ -373,7 +371,9 @@ class _Fit:
             known = uncertainty(self.information, search.theta, self.at, self.free)
         missing = dict(known.missing) | dict(self.boundary.missing)
         if self.plan.memberships and Missing.DIVERGING in missing.values():
-            missing |= self._undetermined([k for k, why in missing.items() if why is Missing.DIVERGING])
+            missing |= self._without_classes([k for k, why in missing.items() if why is Missing.DIVERGING])
+            gone = [k for k, why in missing.items() if why is Missing.PROBABILITY]
+            hold_log_odds(self.objective, search, self.at, gone)
         error = None
         if self.rule == "exact" or not self.latent:
             error = (0.0, 0.0)
@@ -405,19 +405,15 @@ class _Fit:
         )
         return found if self.reduction is None else expanded(found, self.reduction)
 
-    def _undetermined(self, places: list[int]) -> dict[int, Missing]:
-        """Return why some parameters of a model with classes are not determined.
-
-        Those that known classes would not determine either are log odds of probabilities 0 and 1, or belong
-        to a class that is empty; the others cannot be told apart because classes are not observed.
-        """
-        theta = self.at.transform @ self.search.theta
-        objective = self.objective.objective
-        theta = theta if self.reduction is None else self.reduction.expand(theta)
-        known = complete_curvature(self.plan, theta, objective.shares(self.at.transform @ self.search.theta))
-        known = known if self.reduction is None else known[self.reduction.kept]
-        lost = known * self.at.unit**2 < KNOWN
-        return {k: Missing.PROBABILITY if lost[k] else Missing.UNIDENTIFIED for k in places}
+    def _without_classes(self, places: list[int]) -> dict[int, Missing]:
+        """Return why some parameters of a model with classes are not determined."""
+        objective, theta = self.objective.objective, self.at.transform @ self.search.theta
+        if self.reduction is not None:
+            objective, theta = objective.objective, self.reduction.expand(theta)
+        known = complete_curvature(self.plan, theta, objective.shares(theta))
+        if self.reduction is not None:
+            known = known[self.reduction.kept]
+        return undetermined(known * self.at.unit**2, places)
 
     def _status(self, reasons: set[Missing], error: tuple[float, float] | None) -> Status:
         if self.status is not None:

@@ -105,7 +105,7 @@ def class_sizes(plan: Plan, classes: Classes, shares: Sequence[Array]) -> Array:
 def complete_curvature(plan: Plan, theta: Array, shares: Sequence[Array]) -> Array:
     """Return the information (P,) on each coefficient by itself if the posterior classes were known.
 
-    Continuous latent variables are left out.
+    Continuous latent variables are left out; parameters that enter through them only have infinity.
 
     Parameters
     ----------
@@ -116,6 +116,7 @@ def complete_curvature(plan: Plan, theta: Array, shares: Sequence[Array]) -> Arr
     """
     lowest = responsibilities(plan, shares)[0]
     total = np.zeros(len(theta))
+    met = np.zeros(len(theta), dtype=bool)
     for response in plan.units:
         units = Combinations(response)
         weight = lowest[response.cluster]
@@ -127,8 +128,9 @@ def complete_curvature(plan: Plan, theta: Array, shares: Sequence[Array]) -> Arr
         for k, (design, coefficient) in enumerate(zip(units.designs, units.coefficients, strict=True)):
             curvature = np.maximum(-np.nan_to_num(at.second[place][:, 0]), 0.0)
             np.add.at(total, coefficient, (counts * curvature) @ design**2)
+            met[coefficient] = True
             place += len(units.designs) - k
-    return total
+    return np.where(met, total, np.inf)
 
 
 # ---------------------------------------------------------------- permutations

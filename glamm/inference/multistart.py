@@ -32,8 +32,11 @@ Array = NDArray[np.float64]
 
 __all__ = ["Found", "search", "uncertain_classes"]
 
-STARTS = 50
-"""Random starts where all latent variables are discrete."""
+STARTS, FEWER = 50, 20
+"""Random starts where all latent variables are discrete, and where every evaluation is costly as well."""
+
+COSTLY = 20_000
+"""Distinct units from which evaluations are costly."""
 
 SHORT, LONG = 12, 80
 """Iterations of EM of all starts, and of those that go on."""
@@ -52,6 +55,9 @@ SAME = 1e-4
 
 NEARER, NEARBY = 5e-4, 0.02
 """Differences of runs that are not at their end, where those are cheap to follow and where they are not."""
+
+HOPE = 500
+"""Iterations of EM, at the last one's gain, that a run which falls behind is given credit for."""
 
 MEMORY = 20_000_000
 """Most numbers of one matrix of clusters by starts."""
@@ -94,7 +100,8 @@ def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjec
     start = starting_values(plan).theta
     rng = np.random.default_rng(options.multistart.seed)
     if isinstance(objective, DiscreteObjective):
-        solutions = _discrete(objective, start, options.multistart.starts or STARTS, rng)
+        starts = STARTS if objective.edges[-1] < COSTLY else FEWER
+        solutions = _discrete(objective, start, options.multistart.starts or starts, rng)
     else:
         solutions = smooth_solutions(plan, objective, options.multistart.starts, rng)
     solutions = merge(solutions)
@@ -124,7 +131,7 @@ def _discrete(
     runs = expectation_maximisation(objective, runs.theta, LONG, SAME).best(len(runs.value))
     found: list[Solution] = []
     reached: list[float] = []
-    for theta, value in zip(runs.theta.T, runs.value, strict=True):
+    for theta, value, gain in zip(runs.theta.T, runs.value, runs.gain, strict=True):
         near = [k for k, other in enumerate(reached) if abs(other - value) <= (NEARER if cheap else NEARBY)]
         if near:
             same = found[near[0]]
@@ -132,6 +139,10 @@ def _discrete(
             continue
         if not cheap and len(found) == ENOUGH:
             break
+        if found and value + max(HOPE * gain, HOPE * SAME) < max(one.loglik for one in found):
+            found.append(Solution(theta, float(value), 1, False))
+            reached.append(float(value))
+            continue
         end, loglik, converged = polish(objective, theta)
         found.append(Solution(end, loglik, 1, converged))
         reached.append(float(value))

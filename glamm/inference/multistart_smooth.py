@@ -38,8 +38,8 @@ FINE = {1: 15, 2: 7, 3: 5}
 """Points of a dimension for runs that go on, by number of latent variables."""
 
 MOVES, SETTLED = 6, 1e-5
-"""Times that nodes which do not follow theta are placed anew, and the change of the log-likelihood, relative to
-the number of clusters, from which they are placed once more."""
+"""Times that nodes which do not follow theta are placed anew, and the change of the log-likelihood, relative
+to the number of clusters, from which they are placed once more."""
 
 EM = 20
 """Iterations of EM without continuous latent variables."""

@@ -147,7 +147,7 @@ def _without_covariates(plan: Plan) -> bool:
 def pattern_fit(fit: ClassFit) -> pd.Series:
     """Return likelihood-ratio and Pearson statistics against the frequencies of response patterns.
 
-    ``df`` is the number of possible patterns less one, less the free parameters that the data determine.
+    ``df`` is the number of possible patterns less one, less the free parameters.
     Clusters with missing responses are left out of the statistics.
 
     Raises

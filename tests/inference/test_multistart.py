@@ -129,6 +129,7 @@ def test_probabilities_at_their_boundary_are_held():
     assert fit.status == Status.CLASS_BOUNDARY.value
     assert any("estimated as 0 or 1" in note for note in fit.facts.notes)
     lost = set(fit.missing_errors)
+    assert fit.params[list(lost)].abs().between(10, 30).all()
     assert lost
     assert fit.bse.drop(list(lost)).notna().all()
     probabilities = fit.class_profiles().xs("estimate", axis=1, level=1)

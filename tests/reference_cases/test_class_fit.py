@@ -1,4 +1,4 @@
-"""Measures of fit of classes against poLCA, mass points against exact mixtures, and the best of all maxima."""
+"""Measures of fit of classes against poLCA, mass points against exact mixtures, the best of all maxima."""
 
 import numpy as np
 import pytest
