@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from glamm.compile.plan import Plan
 from glamm.inference.discrete import DiscreteObjective, objective_for
@@ -202,19 +203,20 @@ def _add_pattern(pattern: Pattern, at: Moments, mean: Array, covariance: Array) 
     everything = k == len(at.covariance)
     sigma = at.covariance if everything else at.covariance[np.ix_(own, own)]
     slope = at.mean if everything else at.mean[own]
-    try:
-        lower = np.linalg.cholesky(sigma)
-    except np.linalg.LinAlgError:
+    lower, failed = dpotrf(sigma, lower=1)
+    if failed:
         return -np.inf
-    half = np.linalg.inv(lower)
-    inverse = half.T @ half
+    # the lower triangle of the inverse, zeros above it
+    triangle, _ = dpotri(lower, lower=1)
+    inverse = triangle + triangle.T
+    inverse.flat[:: k + 1] *= 0.5
     # residuals are responses less columns: (I, -slope) times both
     error = pattern.mean[:k] - slope @ pattern.mean[k:]
     crossed = pattern.cross[:k] - slope @ pattern.cross[k:]
-    squares = crossed[:, :k] - crossed[:, k:] @ slope.T + n * np.outer(error, error)
+    squares = crossed[:, :k] - crossed[:, k:] @ slope.T + n * error[:, None] * error
     weighted = inverse @ squares
     loglik = -0.5 * (n * (k * LOG_2PI + 2.0 * np.log(np.diagonal(lower)).sum()) + float(np.trace(weighted)))
-    to_mean = inverse @ (crossed[:, k:] + n * np.outer(error, pattern.mean[k:]))
+    to_mean = inverse @ (crossed[:, k:] + n * error[:, None] * pattern.mean[k:])
     to_covariance = 0.5 * (weighted @ inverse - n * inverse)
     if everything:
         mean += to_mean

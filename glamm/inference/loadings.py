@@ -190,21 +190,21 @@ def one_factor(
     scale : float or None
         Standard deviation if it is held.
     """
-    held = measures.coefficient < 0
-    shared = [np.flatnonzero(measures.coefficient == c) for c in np.unique(measures.coefficient[~held])]
+    held = np.flatnonzero(measures.coefficient < 0)
+    shared = [np.flatnonzero(measures.coefficient == c) for c in set(measures.coefficient.tolist()) - {-1}]
+    shared = [group for group in shared if len(group) > 1]
     precision = unit**-2.0
     ratio = measures.held[held] / unit[held]
+    square = float(ratio @ ratio)
 
     def restricted(loading: Array) -> Array:
-        loading = np.clip(loading, -most, most)
-        if held.any():
-            sd = float(loading[held] @ ratio / (ratio @ ratio)) if scale is None else scale
-            least = LEAST / np.sqrt(float(ratio @ ratio))
-            loading[held] = (max(sd, least) if scale is None else sd) * ratio
+        loading = np.minimum(np.maximum(loading, -most), most)
+        if len(held):
+            sd = max(float(loading[held] @ ratio) / square, LEAST / np.sqrt(square))
+            loading[held] = (sd if scale is None else scale) * ratio
         for group in shared:
-            if len(group) > 1:
-                equal = loading[group] * unit[group] @ precision[group] / precision[group].sum()
-                loading[group] = equal / unit[group]
+            equal = loading[group] * unit[group] @ precision[group] / precision[group].sum()
+            loading[group] = equal / unit[group]
         return loading
 
     if not weight.any():
@@ -213,17 +213,19 @@ def one_factor(
         filled = product + np.diag(np.abs(product).max(axis=1) * (np.diagonal(weight) == 0.0))
         values, vectors = np.linalg.eigh(filled)
         loading = np.sqrt(max(values[-1], 0.1)) * vectors[:, -1]
-        lead = loading[held] @ ratio if held.any() else loading.sum()
+        lead = loading[held] @ ratio if len(held) else loading.sum()
         loading = restricted(loading * (1.0 if lead >= 0.0 else -1.0))
+        paired = weight.any(axis=1)
+        weighted = weight * product
         for _ in range(SWEEPS):
-            bend = weight @ loading**2
-            new = (weight * product) @ loading / np.where(bend > 0.0, bend, 1.0)
-            new = restricted(0.5 * (loading + np.where(bend > 0.0, new, loading)))
+            bend = np.where(paired, weight @ loading**2, 1.0)
+            best = np.where(paired, weighted @ loading / np.where(bend > 0.0, bend, 1.0), loading)
+            new = restricted(0.5 * (loading + best))
             if np.abs(new - loading).max() < CLOSE:
                 break
             loading = new
-    if held.any():
-        return loading * unit, float(loading[held] @ ratio / (ratio @ ratio))
+    if len(held):
+        return loading * unit, float(loading[held] @ ratio) / square
     return loading * unit, 1.0 if scale is None else scale
 
 

@@ -45,8 +45,12 @@ def _row_moments(part: FixedPart, d: Derivatives, level: int, q: int) -> tuple[A
 
 def add_by(cluster: Index, values: Array, total: Array) -> None:
     """Add the rows of `values` to the rows of `total` that `cluster`, ascending, names."""
-    first = np.flatnonzero(np.r_[True, cluster[1:] != cluster[:-1]])
-    total[cluster[first]] += np.add.reduceat(values, first, axis=0)
+    first = np.concatenate(([0], np.flatnonzero(cluster[1:] != cluster[:-1]) + 1))
+    if len(first) == len(total):
+        # every cluster is there, in order
+        total += values if len(first) == len(values) else np.add.reduceat(values, first, axis=0)
+    else:
+        total[cluster[first]] += np.add.reduceat(values, first, axis=0)
 
 
 def _squares(score: Array, information: Array) -> tuple[Array, Array]:

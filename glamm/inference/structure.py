@@ -152,7 +152,7 @@ class Structure:
         slope = x["random"] + x["loading"] @ reach
         half = slope @ factor
         covariance = half @ half.T
-        covariance[np.diag_indices(len(covariance))] += np.exp(2.0 * x["log sd"])
+        covariance.flat[:: len(covariance) + 1] += np.exp(2.0 * x["log sd"])
         for i, j, c in self._residual:
             value = c.held if c.index < 0 else theta[c.index]
             covariance[i, j] += value

@@ -89,6 +89,15 @@ def test_long_data():
         check(glamm.Model(text, data.drop(data.index[::7])).lowered.plan)
 
 
+def test_covariates_with_missing_values():
+    data = rows(9, missing=0.3)
+    plan = glamm.Model("y1 ~ mi(y2) + w; y2 ~ w + y4", data).lowered.plan
+    check(plan)
+    closed, engine = maximise(plan), maximise(plan, FitOptions(), Objective)
+    assert closed.converged
+    assert closed.loglik == pytest.approx(engine.loglik, abs=1e-8)
+
+
 def test_weights_of_clusters():
     data = rows(2, missing=0.2)
     weight = np.arange(len(data)) % 4
