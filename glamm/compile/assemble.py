@@ -13,7 +13,7 @@ from glamm.compile.checks import all_alone, collinear
 from glamm.compile.clusters import unit_of_cluster
 from glamm.compile.coefficients import Coefficients, Column
 from glamm.compile.constraints import Resolver, constrained_names, derived_parameters
-from glamm.compile.latents import Coordinate, CovarianceStructure, LevelDraft
+from glamm.compile.latents import Coordinate, CovarianceStructure, LevelDraft, entered_as_covariances
 from glamm.compile.layout import (
     LatentLayout,
     LoadingLayout,
@@ -657,7 +657,7 @@ class Assembly:
     def factors(self) -> tuple[LatentFactor, ...]:
         """Return the Cholesky factor of each level; to be called after `responses` and `latents`."""
         if self._factors is None:
-            constrained = constrained_names(self._graph)
+            constrained = entered_as_covariances(self.drafts, constrained_names(self._graph))
             self._factors = tuple(
                 draft.factor(
                     level.level.name, self._coefficients.number, constrained, self._coefficients.given
