@@ -33,12 +33,15 @@ class Draft:
     levels: tuple[str, ...]
     levels_of: dict[str, str]
     rng: np.random.RandomState
+    most: int
     values: dict[str, float] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
     terms: dict[str, list[Term]] = field(default_factory=dict)
     scales: dict[str, list[Term]] = field(default_factory=dict)
     covariance: dict[tuple[str, str], float] = field(default_factory=dict)
     measured: set[str] = field(default_factory=set)
+    indicators: set[str] = field(default_factory=set)
+    effects: dict[str, str] = field(default_factory=dict)
     regressed: set[str] = field(default_factory=set)
     predicting: set[str] = field(default_factory=set)
     labels: dict[str, float] = field(default_factory=dict)
@@ -89,11 +92,12 @@ def models(draw, gaussian: bool) -> Drawn:
     responses["last"] = "row"
     kinds = ["gaussian"] if gaussian else ["gaussian", "logit", "probit", "poisson", "ordinal"]
     families = {name: draw(st.sampled_from(kinds)) for name in responses}
-    draft = Draft(levels, latents | responses, np.random.RandomState(draw(st.integers(0, 10**6))))
+    rng = np.random.RandomState(draw(st.integers(0, 10**6)))
+    draft = Draft(levels, latents | responses, rng, (5 if gaussian else 3) - len(latents))
     draft.terms = {name: [] for name in draft.levels_of}
-    for name in latents:
+    for position, name in enumerate(latents):
         if draw(st.integers(0, 3)):
-            _measure(draw, draft, name, list(responses))
+            _measure(draw, draft, name, [*responses, *list(latents)[position + 1 :]])
     for position, name in enumerate(latents):
         _regress_latent(draw, draft, name, list(latents)[:position], not gaussian)
     for name, family in families.items():
@@ -103,11 +107,18 @@ def models(draw, gaussian: bool) -> Drawn:
     structure = Structure(
         levels,
         tuple(
-            Latent(name, level, tuple(draft.terms[name]), tuple(draft.scales.get(name, ())))
-            for name, level in latents.items()
+            Latent(name, level, tuple(draft.terms.get(name, ())), tuple(draft.scales.get(name, ())))
+            for name, level in (draft.effects | latents).items()
         ),
         tuple(
-            Response(name, level, families[name], tuple(draft.terms[name]), shapes[name])
+            Response(
+                name,
+                level,
+                families[name],
+                tuple(draft.terms[name]),
+                shapes[name],
+                tuple(draft.scales.get(name, ())),
+            )
             for name, level in responses.items()
         ),
         draft.covariance,
@@ -116,9 +127,9 @@ def models(draw, gaussian: bool) -> Drawn:
     return Drawn(text, draft.values, structure, _simulate(draft, families))
 
 
-def _measure(draw, draft: Draft, name: str, responses: list[str]) -> None:
-    """Write ``name =~ ...`` on some responses of its level or below."""
-    below = [y for y in responses if draft.reaches(name, y)]
+def _measure(draw, draft: Draft, name: str, others: list[str]) -> None:
+    """Write ``name =~ ...`` on some responses and latent variables of its level or below."""
+    below = [y for y in others if draft.reaches(name, y)]
     chosen = draw(st.lists(st.sampled_from(below), min_size=1, max_size=3, unique=True))
     scale = draw(st.sampled_from(["marker", "marker", "variance", "written"]))
     if scale == "variance":
@@ -127,6 +138,8 @@ def _measure(draw, draft: Draft, name: str, responses: list[str]) -> None:
     parts = []
     for y in chosen:
         factor = draw(st.sampled_from(["", "item", *draft.columns(y)]))
+        if y.startswith("f"):
+            draft.indicators.add(y)
         if factor == "item" and draft.levels_of[y] == "row":
             columns = [(f":item[{item}]", (f"item_{item}",)) for item in ITEMS]
         else:
@@ -179,7 +192,8 @@ def _predict(draw, draft: Draft, owner: str, latents: list[str], products: bool)
 
 
 def _regress_latent(draw, draft: Draft, name: str, earlier: list[str], products: bool) -> None:
-    latents = [other for other in earlier if draft.reaches(other, name)]
+    own = {latent for term in draft.terms[name] for latent in term.latents}
+    latents = [other for other in earlier if draft.reaches(other, name) and other not in own]
     texts = _predict(draw, draft, name, latents, products) if draw(st.integers(0, 3)) else []
     if texts:
         draft.regressed.add(name)
@@ -187,6 +201,7 @@ def _regress_latent(draw, draft: Draft, name: str, earlier: list[str], products:
         value = draft.values[f"{name} ~ 1"] = draft.number(-0.3, 0.3)
         draft.terms[name].append(Term(value))
         texts.insert(0, "1")
+    texts += _add_effects(draw, draft, name)
     if texts:
         draft.statements.append(f"{draft.target(name)} ~ {' + '.join(texts)}")
     if (name, name) not in draft.covariance and draw(st.integers(0, 2)) == 0:
@@ -212,13 +227,43 @@ def _regress_response(draw, draft: Draft, name: str, family: str, latents: list[
             available.remove(latent)
     if draw(st.booleans()):
         texts += _predict(draw, draft, name, available, products)
+    texts += _add_effects(draw, draft, name)
     if texts or not own or draft.levels_of[name] != "row":
         draft.statements.append(f"{draft.target(name)} ~ {' + '.join(['1', *texts])}")
     if family != "ordinal":
         value = draft.values[f"{name} ~ 1"] = draft.number(-0.5, 0.5)
         draft.terms[name].append(Term(value))
+    spread = [f for f in latents if draft.reaches(f, name)]
+    if family == "gaussian" and products and spread and draw(st.booleans()):
+        latent = draw(st.sampled_from(spread))
+        for shown, factors in (("1", ()), (latent, (latent,))):
+            value = draft.values[f"sigma({name}) ~ {shown}"] = draft.number(-0.2, 0.2)
+            draft.scales.setdefault(name, []).append(Term(value, (), factors))
+        draft.statements.append(f"sigma({name}) ~ {latent}")
+        draft.predicting.add(latent)
     written = {"logit": "binomial", "probit": "binomial(probit)"}.get(family, family)
     draft.statements.append(f"family({name}) = {written}")
+
+
+def _add_effects(draw, draft: Draft, name: str) -> list[str]:
+    """Give a variable random effects, now and then, of a level above its own; return their text."""
+    depth = draft.levels.index(draft.levels_of[name])
+    left = draft.most - len(draft.effects)
+    if depth == 0 or left <= 0 or draw(st.integers(0, 3)):
+        return []
+    level = draw(st.sampled_from(draft.levels[:depth]))
+    effects = ["1", draft.columns(name)[0]] if left > 1 and draw(st.booleans()) else ["1"]
+    sds = {}
+    for effect in effects:
+        own = f"{name}: {effect}"
+        draft.effects[own] = level
+        sds[own] = draft.values[f"sd({own} | {level})"] = draft.number(0.4, 0.9)
+        draft.covariance[own, own] = sds[own] ** 2
+        draft.terms[name].append(Term(1.0, () if effect == "1" else (effect,), (own,)))
+    if len(effects) == 2:
+        correlation = draft.values[f"cor({', '.join(sds)} | {level})"] = draft.number(-0.5, 0.5)
+        draft.covariance[tuple(sds)] = correlation * np.prod(list(sds.values()))
+    return [f"({' + '.join(effects)} | {level})"]
 
 
 def _covary(draw, draft: Draft, latents: list[str]) -> None:
@@ -239,8 +284,8 @@ def _covary(draw, draft: Draft, latents: list[str]) -> None:
             if draft.levels_of[left] != draft.levels_of[right]:
                 continue
             both = {left, right}
-            by_default = not both & draft.regressed or (
-                both <= draft.regressed and not both & draft.predicting
+            by_default = not both & (draft.regressed | draft.indicators) or (
+                both <= draft.regressed and not both & (draft.predicting | draft.indicators)
             )
             kind = draw(st.sampled_from(["default", "default", "written", "held", "label", "zero"]))
             value = draft.number(-0.15, 0.15)
@@ -257,6 +302,8 @@ def _covary(draw, draft: Draft, latents: list[str]) -> None:
 
 
 def _shape(draft: Draft, name: str, family: str) -> tuple[float, ...]:
+    if name in draft.scales:
+        return (1.0,)
     if family == "gaussian":
         draft.values[f"sigma({name})"] = draft.number(0.7, 1.2)
         return (draft.values[f"sigma({name})"],)

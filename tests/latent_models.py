@@ -36,7 +36,7 @@ class Response:
 
     "gaussian": sd; "ordinal": thresholds; "adjacent": steps; "asymptotes": lower one, 1 - upper one;
     "nominal": intercepts, then factors of the predictor, both of all categories but the first; "logit",
-    "probit", "cloglog", "poisson": nothing.
+    "probit", "cloglog", "poisson": nothing. The sd is multiplied by the exponential of `log_scale`.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Response:
     family: str
     terms: tuple[Term, ...] = ()
     shape: tuple[float, ...] = ()
+    log_scale: tuple[Term, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Structure:
         """Whether all responses are Gaussian and all terms linear in the latent variables."""
         sums = [part.terms for part in (*self.latents, *self.responses)]
         linear = all(len(term.latents) < 2 for terms in sums for term in terms)
-        return linear and all(response.family == "gaussian" for response in self.responses)
+        return linear and all(r.family == "gaussian" and not r.log_scale for r in self.responses)
 
 
 def symmetric(names: Sequence[str], entries: Mapping[tuple[str, str], float]) -> np.ndarray:
@@ -107,11 +108,11 @@ def sum_of(terms: Sequence[Term], data, row: int, values: Mapping, one):
     return total
 
 
-def log_density(response: Response, y: float, nu: np.ndarray) -> np.ndarray:
+def log_density(response: Response, y: float, nu: np.ndarray, scale: np.ndarray) -> np.ndarray:
     shape = np.array(response.shape)
     match response.family:
         case "gaussian":
-            return stats.norm.logpdf(y, nu, shape[0])
+            return stats.norm.logpdf(y, nu, shape[0] * scale)
         case "logit":
             return log_expit(nu if y == 1.0 else -nu)
         case "probit":
@@ -167,7 +168,8 @@ def by_lattice(structure: Structure, data, step: float, reach: float = 7.0) -> n
         total = np.zeros(len(one))
         for response in structure.responses:
             if response.level == level and np.isfinite(y := data[response.name][row]):
-                total += log_density(response, y, sum_of(response.terms, data, row, here, one))
+                scale = np.exp(sum_of(response.log_scale, data, row, here, one))
+                total += log_density(response, y, sum_of(response.terms, data, row, here, one), scale)
         if depth + 1 < len(structure.levels):
             for below in clusters(data, structure.levels[depth + 1], cluster):
                 total += inside(depth + 1, below, here)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.checks import all_alone, collinear
 from glamm.compile.constraints import Resolver, constrained_names, derived_parameters
-from glamm.compile.latents import Coordinate
+from glamm.compile.latents import Coordinate, entered_as_covariances
 from glamm.compile.layout import LatentLayout, ResponseLayout
 from glamm.compile.levels import ClusterTree
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
@@ -375,7 +375,7 @@ class Assembly:
     def factors(self) -> tuple[LatentFactor, ...]:
         """Return the Cholesky factor of each level; to be called after `responses` and `latents`."""
         if self._factors is None:
-            constrained = constrained_names(self._graph)
+            constrained = entered_as_covariances(self.drafts, constrained_names(self._graph))
             self._factors = tuple(
                 draft.factor(
                     level.level.name, self._coefficients.number, constrained, self._coefficients.given

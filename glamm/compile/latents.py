@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from glamm.graph import CovarianceSpec, Modifier
 Index = NDArray[np.intp]
 Array = NDArray[np.float64]
 
-__all__ = ["Coordinate", "CovarianceStructure", "LevelDraft"]
+__all__ = ["Coordinate", "CovarianceStructure", "LevelDraft", "entered_as_covariances"]
 
 FREE = Modifier()
 
@@ -230,6 +230,23 @@ class LevelDraft:
                 pair = tuple(name.split(" ~~ "))
                 rows.append(ParameterRow(name, "covariance", "", "", "", pair, level, "identity", places))
         return rows
+
+
+def entered_as_covariances(drafts: Sequence[LevelDraft], constrained: Collection[str]) -> frozenset[str]:
+    """Return `constrained` and the labels that a structure enters as covariances: then all others do too."""
+    structures = [structure for draft in drafts for structure in draft.structures]
+    found: frozenset[str] = frozenset(constrained)
+    while True:
+        labels = {
+            modifier.label
+            for structure in structures
+            if structure.kind(found) == "covariance"
+            for modifier in structure.entries.values()
+            if modifier.label and modifier.fixed is None
+        }
+        if labels <= found:
+            return found
+        found |= labels
 
 
 def _block(

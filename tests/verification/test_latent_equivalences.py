@@ -10,6 +10,7 @@ CARD = "y ~ x + (1 + x | school) + eta1 =~ i1 + i2"
 SEPARATE = "y ~ x + eta1 + (1 + x | school); eta1 =~ i1 + i2"
 SEM = "f =~ a1 + a2 + a3; g =~ b1 + b2 + b3; f ~ x; g ~ f + x"
 THREE = "p =~ p1 + p2 + p3; q =~ q1 + q2 + q3; r =~ r1 + r2 + r3"
+OF_SCHOOLS = "f =~ a1 + a2 + a3; g =~ b1 + b2 + b3; u | school =~ a1 + b1"
 LLF = 1e-8
 
 
@@ -124,6 +125,10 @@ SAME = {
         ("f =~ a1 + l*a2 + l*a3", DATA),
         ("f =~ a1 + a2 + a3; `f =~ a2` == `f =~ a3`", DATA),
         ("f =~ a1 + p*a2 + q*a3; p - q == 0", DATA),
+    ),
+    "one variance at two levels": (
+        (f"{OF_SCHOOLS}; f ~~ v*f; g ~~ v*g; u ~~ v*u", DATA),
+        (f"{OF_SCHOOLS}; `f ~~ f` == `g ~~ g`; `g ~~ g` == `u ~~ u`", DATA),
     ),
     "a held value and a constraint": (
         ("f =~ 1*a1 + 0.8*a2 + a3; f ~ x; g =~ b1 + b2 + b3; f ~~ 0.5*g; f ~~ 1.2*f", DATA),
