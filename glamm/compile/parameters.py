@@ -40,8 +40,8 @@ class ParameterRow:
         ``"fixed"``: a coefficient on its linear scale; ``"loading"``: one of a measurement;
         ``"auxiliary"``: a parameter reported on its natural scale (``sigma(y)``); ``"residual"``,
         ``"residual covariance"``: of Gaussian responses; ``"sd"``, ``"cor"``: of random effects;
-        ``"variance"``, ``"covariance"``: of the disturbances of named latent variables; ``"derived"``: an expression of
-        others; ``"location"``: a mass point, less the mean of all.
+        ``"variance"``, ``"covariance"``: of the disturbances of named latent variables; ``"derived"``: an
+        expression of others; ``"location"``: a mass point, less the mean of all.
     response, predictor, label : str
         Response or latent variable it belongs to, predictor of its family (``"mu"``, ``"sigma"``,
         ``"threshold"``) and the category label of the predictor (``"1|2"``); empty where they do not apply.
