@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,12 +22,16 @@ class Term:
 
 @dataclass(frozen=True)
 class Latent:
-    """Sum of terms, and a disturbance times the exponential of a sum of terms."""
+    """Sum of terms, and a disturbance times the exponential of a sum of terms.
+
+    `log_density` is that of the standardised disturbance where it is not normal; it covaries with nothing.
+    """
 
     name: str
     level: str
     terms: tuple[Term, ...] = ()
     log_scale: tuple[Term, ...] = ()
+    log_density: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,10 @@ def by_lattice(structure: Structure, data, step: float, reach: float = 7.0) -> n
         factor = np.zeros((len(names), positive.sum()))
         factor[positive] = np.linalg.cholesky(covariance[np.ix_(positive, positive)])
         nodes, log_weight = lattice(positive.sum(), step, reach)
+        for latent in structure.latents:
+            if latent.level == level and latent.log_density is not None:
+                own = nodes[:, np.flatnonzero(positive).tolist().index(names.index(latent.name))]
+                log_weight += latent.log_density(own) - stats.norm.logpdf(own)
         above = len(next(iter(values.values())))
         here = {name: np.repeat(value, len(nodes)) for name, value in values.items()}
         one = here["1"]
