@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile import Lowered, lower
+from glamm.compile import Lowered, check_identified, lower
 from glamm.data import Table
 from glamm.errors import FitError, Problem, nearest
 from glamm.grammar import parse
@@ -106,6 +106,7 @@ class Model:
         self._graph = build(parse(text), text, _families(family), std_lv=std_lv, columns=table.columns)
         self._table, self._weights = table, weights
         self.lowered: Lowered = lower(with_points(self._graph, FEWEST_POINTS), table, weights)
+        check_identified(self.lowered)
         self._index = index_of(data, table.n_rows)
 
     @property

@@ -97,7 +97,7 @@ def growth(b):
 
 
 def groups(b):
-    means = tuple(Term(b[f"f ~ group[{name}]"], (name,)) for name in ("one", "two"))
+    means = (Term(b["f ~ group[T.two]"], ("two",)),)
     scales = tuple(Term(b[f"sd(f) ~ group[{name}]"], (name,)) for name in ("one", "two"))
     responses = []
     for y in FACTORS["f"]:

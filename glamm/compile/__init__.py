@@ -9,7 +9,7 @@ from glamm.compile.layout import (
     ResponseLayout,
     TermLayout,
 )
-from glamm.compile.lower import lower
+from glamm.compile.lower import check_identified, lower
 from glamm.compile.parameters import LatentFactor, ParameterRow, ParameterTable
 from glamm.compile.plan import (
     LatentPlan,
@@ -39,5 +39,6 @@ __all__ = [
     "ResponsePlan",
     "TermLayout",
     "TermPlan",
+    "check_identified",
     "lower",
 ]

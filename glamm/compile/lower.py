@@ -34,7 +34,7 @@ from glamm.protocols.sets import SetFamily
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["lower"]
+__all__ = ["check_identified", "lower"]
 
 
 def lower(graph: ModelGraph, table: Table, weights: Any = None) -> Lowered:
@@ -57,6 +57,20 @@ def lower(graph: ModelGraph, table: Table, weights: Any = None) -> Lowered:
     """
     with _located(graph.source):
         return _lower(graph, table, _by_level(weights, graph))
+
+
+def check_identified(lowered: Lowered) -> None:
+    """Refuse a model some of whose parameters no data could tell.
+
+    Raises
+    ------
+    DataError
+        With the parameters that can move together and change nothing.
+    """
+    graph, plan = lowered.graph, lowered.plan
+    problems = more_parameters_than_patterns(graph, plan) or unidentified(graph, plan, lowered.parameters)
+    if problems:
+        raise DataError(problems, graph.source)
 
 
 def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowered:
@@ -118,9 +132,6 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         given=assembly.given,
         residual_covariances=covariances,
     )
-    problems = more_parameters_than_patterns(graph, plan) or unidentified(graph, plan, parameters)
-    if problems:
-        raise DataError(problems)
     return Lowered(
         graph,
         plan,

@@ -132,7 +132,8 @@ def _is_held(drafts: Drafts, name: str, *, at_zero: bool) -> bool:
 def scaled_latents(drafts: Drafts, measured: set[str], std_lv: bool) -> set[str]:
     """Return the latent variables whose scale is set by their variance, held at 1 or as written.
 
-    A variance held at 0 sets no scale, nor does a regression of the standard deviation, nor mass points.
+    A variance held at 0 sets no scale, nor do mass points. With `std_lv` a regression of the standard
+    deviation does, as its first category or its zero has a standard deviation of 1.
 
     Parameters
     ----------
@@ -149,7 +150,8 @@ def scaled_latents(drafts: Drafts, measured: set[str], std_lv: bool) -> set[str]
             drafts.covariances.append(
                 CovarianceSpec(draft.name, draft.name, Modifier(fixed=1.0), written=False, span=draft.span)
             )
-    return {name for name in drafts.latents if _is_held(drafts, name, at_zero=False)}
+    by_sd = {draft.name for draft in drafts.latents.values() if std_lv and "sd" in draft.predictors}
+    return {name for name in drafts.latents if _is_held(drafts, name, at_zero=False)} | by_sd
 
 
 def _has_disturbance(draft: LatentDraft) -> bool:

@@ -28,6 +28,7 @@ from glamm.inference.moments import level_moments
 from glamm.inference.sampling import sampled
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 __all__ = ["Start", "starting_values"]
 
@@ -84,8 +85,25 @@ def starting_values(plan: Plan, theta: Array | None = None) -> Start:
         found = [*latent_start(plan, parts, fixed), fixed.theta]
     else:
         found = [_random_effects_start(plan, parts, fixed)]
+    held = _probabilities(plan)
+    for values in found:
+        # without latent variables an asymptote explains nothing and would start on its boundary
+        values[held] = begin[held]
     first, *others = (_given(plan, values) for values in found)
     return Start(first, coordinates(plan, parts, at, first), None, tuple(others))
+
+
+def _probabilities(plan: Plan) -> Index:
+    """Return the positions in theta of parameters that are probabilities on the logit scale."""
+    found = [
+        model.coefficient
+        for response in plan.responses
+        for model, predictor in zip(
+            response.predictors, response.family.predictors(response.encoded), strict=False
+        )
+        if predictor.transform == "logit"
+    ]
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.intp), *found]))
 
 
 def _given(plan: Plan, theta: Array) -> Array:

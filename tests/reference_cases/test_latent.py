@@ -82,11 +82,11 @@ def test_scores(form):
         np.testing.assert_allclose(frame[column].iloc[: len(rows)], known, rtol=0, atol=1e-4 * scale)
 
 
-def tested_against_saturated(form):
+def against_saturated(form):
     return index()[form.case] in SINGLE_LEVEL and "chisq" in results(form.case)["results"]["lavaan"]
 
 
-@pytest.mark.parametrize("form", forms(tested_against_saturated))
+@pytest.mark.parametrize("form", forms(against_saturated))
 def test_fit_measures(form):
     known = results(form.case)["results"]["lavaan"]
     measures = fitted(form).fit_measures()

@@ -103,8 +103,9 @@ def listed(column):
 def test_posterior_covariances(name, level, suffix):
     source = fit(name)._source
     at = [layout.name for layout in source.levels].index(level)
-    expected = clusters(BY_NAME[name], suffix)["cov_12"].loc[[str(x) for x in source.labels()[at]]]
-    found = source.posterior()[at].covariance[:, 0, 1]
+    expected = clusters(BY_NAME[name], suffix)["cov_12"].loc[[str(x) for x in source.clusters()[at].index]]
+    objective = Objective(source.lowered.plan, source.optimum.points)
+    found = objective.posterior(source.theta)[at][1][:, 0, 1]
     np.testing.assert_allclose(found, expected, atol=1e-4 * expected.abs().max())
 
 
@@ -112,7 +113,7 @@ def test_posterior_covariances(name, level, suffix):
 def test_log_likelihoods_of_clusters(name, level, suffix):
     source = fit(name)._source
     assert level == source.levels[-1].name
-    expected = clusters(BY_NAME[name], suffix)["loglik"].loc[[str(x) for x in source.labels()[-1]]]
+    expected = clusters(BY_NAME[name], suffix)["loglik"].loc[[str(x) for x in source.clusters()[-1].index]]
     found = Objective(source.lowered.plan, source.optimum.points).cluster_logliks(source.theta)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
