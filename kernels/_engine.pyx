@@ -259,8 +259,8 @@ cdef class Engine:
             their groups, and each cluster's posterior probability within its group, given that its
             ancestors are; ``path_mean`` (clusters, p) and ``path_cov`` (clusters, p, p) are of a cluster's
             own coordinates and then those of the clusters above it. With `held` the gradient is that of
-            the sum over the nodes where they stand, and a top-level cluster of -inf leaves the others' results intact; a cluster that is impossible keeps the
-            moments of its nodes.
+            the sum over the nodes where they stand, and a top-level cluster of -inf leaves the others'
+            results intact; a cluster that is impossible keeps the moments of its nodes.
         """
         cdef Py_ssize_t d, r, size
         cdef Task task

@@ -53,7 +53,7 @@ def pull_factor(level: LevelPlan, theta: Array, adjoint: Array, out: Array) -> N
     out : ndarray, shape (T, P)
     """
     rows, columns = np.nonzero(level.factor >= 0)
-    np.add.at(out, (slice(None), level.factor[rows, columns]), adjoint[:, rows, columns])
+    np.add.at(out.T, level.factor[rows, columns], adjoint[:, rows, columns].T)
     for block in level.blocks:
         at = block.coordinates
         own = adjoint[:, at[:, None], at[None, :]]
@@ -63,7 +63,7 @@ def pull_factor(level: LevelPlan, theta: Array, adjoint: Array, out: Array) -> N
             else _covariance_adjoint(block, theta, own)
         )
         free = np.tril(block.index >= 0)
-        np.add.at(out, (slice(None), block.index[free]), entries[:, free])
+        np.add.at(out.T, block.index[free], entries[:, free].T)
 
 
 def _correlation_adjoint(block: CovarianceBlock, theta: Array, adjoint: Array) -> Array:

@@ -1,7 +1,7 @@
 """The model graph: what a model text means, without data.
 
-Frozen values that print and compare. Structure only: how many columns a term makes, how many clusters a
-level has and what categories a response takes are decided when the graph meets data.
+Frozen values that print and compare. How many columns a term makes, how many clusters a level has and what
+categories a response takes is decided when the graph meets data.
 """
 
 from __future__ import annotations
@@ -447,5 +447,4 @@ def _at_level(name: str, level: str) -> str:
 
 
 def _modified(modifier: Modifier | None, text: str) -> str:
-    """Return a coefficient's term with its modifier before it, as the model writes it."""
     return text if modifier is None else f"{modifier}{text}"

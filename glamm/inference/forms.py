@@ -103,7 +103,7 @@ class Sums:
     def weighted(self, values: Array, design: Array) -> Array:
         """Return the sums of ``values * design``, shape (T, p), for values (n,) and a design (n, p)."""
         if self.edges is None:
-            return times_rows(np.ascontiguousarray(values), design)[None]
+            return np.asarray(times_rows(np.ascontiguousarray(values), design))[None]
         return self.of(values[:, None] * design)
 
 
@@ -140,7 +140,7 @@ class Backward:
 
     def add_coefficients(self, coefficient: Index, part: Array) -> None:
         """Add adjoints (T, m) of the parameters at `coefficient`."""
-        np.add.at(self.out, (slice(None), coefficient), part)
+        np.add.at(self.out.T, coefficient, part.T)
 
 
 @dataclass(slots=True, eq=False)
@@ -431,7 +431,7 @@ class PredictorForm:
                 total = crossed(loading.design, np.ones(len(slope)), slope)[None]
             else:
                 total = sums.of(loading.design[:, :, None] * slope[:, None, :])
-            np.add.at(target, (slice(None), loading.latent), total)
+            np.add.at(np.swapaxes(target, 0, 1), loading.latent, np.swapaxes(total, 0, 1))
         for term in self.terms:
             term.pull(space, own, sums, state)
 

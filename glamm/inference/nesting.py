@@ -158,6 +158,7 @@ class Nesting:
         self.sizes = tuple(len(level.factor) for level in plan.levels)
         self.starts = np.concatenate(([0], np.cumsum(self.sizes))).astype(np.intp)
         self.n_pairs = len(pairs)
+        self._counts = [level.clusters for level in plan.levels]
         self._clusters_above = [
             clusters_of(plan, np.arange(found.clusters, dtype=np.intp), level)
             for level, found in enumerate(plan.levels)
@@ -284,7 +285,7 @@ class Nesting:
         above = self._clusters_above[level]
         homes = [home for at in range(level, len(self.sizes)) for home in self._homes(at)]
         p = len(homes)
-        clusters = len(above[level])
+        clusters = self._counts[level]
         mean, cov = np.empty((clusters, p)), np.zeros((clusters, p, p))
         for x, (depth, block, place) in enumerate(homes):
             mean[:, x] = means[depth][self._placed(above, depth, block), place]
@@ -297,7 +298,7 @@ class Nesting:
         layer = self.layers[depth]
         rows = above[layer.level]
         assert rows is not None
-        return layer.place[block][rows]
+        return np.asarray(layer.place[block][rows], dtype=np.intp)
 
     def _covariance(
         self,
