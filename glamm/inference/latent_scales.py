@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor
 from glamm.compile.plan import Plan
-from glamm.inference.forms import Coordinates, Form, coordinate_starts, named_latents
+from glamm.inference.adjoints import Coordinates, Form
+from glamm.inference.forms import coordinate_starts, named_latents
 from glamm.inference.glm import Derivatives, FixedPart
 from glamm.inference.reach import Reach, reaches, with_terms
 

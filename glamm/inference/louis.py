@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
-from glamm.inference.forms import Adjoint, Backward, Form, Sums
+from glamm.inference.adjoints import Adjoint, Backward, Form, Sums
 from glamm.inference.rules import rule
 from glamm.kernels._block import evaluate
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import LatentPlan, PredictorPlan
-from glamm.inference.forms import Coordinates, Form, Latent, PredictorForm
+from glamm.inference.adjoints import Coordinates, Form
+from glamm.inference.forms import Latent, PredictorForm
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

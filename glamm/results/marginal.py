@@ -8,7 +8,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 
-from glamm.inference.forms import Coordinates
+from glamm.inference.adjoints import Coordinates
 from glamm.results.forms import Moments, RowForm
 
 Array = NDArray[np.float64]

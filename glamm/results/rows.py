@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from glamm.compile import LatentLayout, LevelLayout, ResponseLayout
 from glamm.compile.classes import ClassStates
 from glamm.graph import MissingCovariate
-from glamm.inference.forms import Coordinates
+from glamm.inference.adjoints import Coordinates
 from glamm.protocols import Family
 from glamm.results.forms import RowForm
 

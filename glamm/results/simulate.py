@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.inference.forms import Coordinates
+from glamm.inference.adjoints import Coordinates
 from glamm.results.forms import Moments
 from glamm.results.source import Source
 

@@ -42,7 +42,7 @@ def cases(listed, keep=lambda case: True):
 
 
 def identified(case):
-    """Return whether there is one maximum: three classes of four binary items lie on a ridge (Goodman, 1974)."""
+    """Return whether the maximum is a point; three classes of four binary items have a ridge (Goodman, 1974)."""
     return (case.case, case.k) != ("values_lca", 3)
 
 
