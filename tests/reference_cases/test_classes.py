@@ -42,7 +42,10 @@ def cases(listed, keep=lambda case: True):
 
 
 def identified(case):
-    """Return whether the maximum is a point; three classes of four binary items have a ridge (Goodman, 1974)."""
+    """Return whether the maximum is a point: three classes of four binary items have a ridge.
+
+    Goodman (1974) gives the counting argument and the example.
+    """
     return (case.case, case.k) != ("values_lca", 3)
 
 
