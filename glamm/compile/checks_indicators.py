@@ -49,10 +49,12 @@ def equal_indicators(graph: ModelGraph, observed: Sequence[Observed]) -> list[Pr
 
 
 def _equal(first: Observed, second: Observed) -> bool:
-    rows, a, b = np.intersect1d(first.rows, second.rows, return_indices=True)
-    x, y = first.encoded.y[a, 0], second.encoded.y[b, 0]
-    step = max(1, len(rows) // _SAMPLE)
-    return len(rows) > 2 and _correlated(x[::step], y[::step]) and _correlated(x, y)
+    x, y = first.encoded.y[:, 0], second.encoded.y[:, 0]
+    if not np.array_equal(first.rows, second.rows):
+        _, a, b = np.intersect1d(first.rows, second.rows, return_indices=True)
+        x, y = x[a], y[b]
+    step = max(1, len(x) // _SAMPLE)
+    return len(x) > 2 and _correlated(x[::step], y[::step]) and _correlated(x, y)
 
 
 def _correlated(x: Array, y: Array) -> bool:

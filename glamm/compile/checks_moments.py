@@ -392,7 +392,7 @@ def flat_directions(plan: Plan) -> Flat:
     along = _constraint_rows(plan.constraints, theta) @ whitened
     length = np.linalg.norm(along, axis=1)
     along = along[length > 0.0] / length[length > 0.0, None]
-    order = rng.permutation(np.unique(sample.tops))
+    order = rng.permutation(np.flatnonzero(np.bincount(sample.tops)))
     mean = min(sum(len(unit.cluster) for unit in plan.units) / len(order), _UNITS)
     size = max(_FEWEST, int(_FIRST / max(mean, 1.0)))
     directions = whitened

@@ -145,6 +145,8 @@ def _clusters(table: Table, level: Level, rows: Index, whole: Index | None) -> t
     if level.group.columns:
         return table.group(level.group, whole)
     data_rows = table.origin[rows] if isinstance(table, ExtendedTable) else rows
+    if np.all(data_rows[:-1] < data_rows[1:]):
+        return np.arange(len(data_rows), dtype=np.intp), data_rows.tolist()
     labels, codes = np.unique(data_rows, return_inverse=True)
     return codes.astype(np.intp), labels.tolist()
 

@@ -75,7 +75,16 @@ def positive(matrix: Array, floor: float = 1e-10) -> Array:
     """
     size = np.sqrt(np.abs(np.diagonal(matrix)))
     size[~(size > 0.0)] = 1.0
-    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) / np.outer(size, size))
+    unit = 0.5 * (matrix + matrix.T) / np.outer(size, size)
+    # no eigenvalue of a positive matrix exceeds its trace; factors are far cheaper than eigenvalues
+    least = floor * float(np.trace(unit))
+    if least > 0.0:
+        try:
+            np.linalg.cholesky(unit - least * np.eye(len(unit)))
+            return unit * np.outer(size, size)
+        except np.linalg.LinAlgError:
+            pass
+    values, vectors = np.linalg.eigh(unit)
     values = np.abs(values)
     values = np.maximum(values, floor * max(values.max(initial=0.0), 1e-300))
     result: Array = (vectors * values) @ vectors.T * np.outer(size, size)

@@ -390,10 +390,16 @@ def _units(plan: Plan, data_rows: Sequence[Index]) -> float:
     total = 0.0
     for response, rows in zip(plan.responses, data_rows, strict=True):
         weight = unit_weights(plan, response)
-        # each row of the data has a copy for every class
-        _, first = np.unique(rows, return_index=True)
-        total += float(weight[first].sum())
+        # with classes each row of the data has a copy for every class
+        total += float(
+            weight.sum() if _distinct(rows) else weight[np.unique(rows, return_index=True)[1]].sum()
+        )
     return total
+
+
+def _distinct(rows: Index) -> bool:
+    """Return whether rows ascend, as they do where no row of the data has copies."""
+    return bool(np.all(rows[:-1] < rows[1:]))
 
 
 def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
@@ -408,7 +414,7 @@ def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
             ResponseFact(
                 layout.name,
                 str(FamilySpec(spec.name, link, spec.link_args, spec.options)),
-                len(np.unique(own)),
+                len(own) if _distinct(own) else len(np.unique(own)),
                 tuple((p.name, p.label) for p in layout.predictors),
                 layout.categories,
                 "sigma" if layout.family.is_quadratic(0) else "",
