@@ -137,7 +137,7 @@ class Assembly:
         level = self._position[block.level]
         draft = self.drafts[level]
         names = [observed.response.name for observed in self._observed]
-        plain = len(names) == 1 and not self._graph.latents
+        (single, *others) = [response.name for response in self._graph.responses]
         group: list[int] = []
         problems: list[Problem] = []
         for name, parameter in block.members:
@@ -154,7 +154,7 @@ class Assembly:
             for predictor in predictors:
                 if predictor.name != parameter:
                     continue
-                bare = plain and predictor.name == "mu" and not predictor.label
+                bare = not others and name == single and predictor.name == "mu" and not predictor.label
                 prefix = "" if bare else f"{written(name, predictor)}: "
                 first = len(draft.coordinates)
                 latent = np.arange(first, first + len(design.names), dtype=np.intp)

@@ -1,10 +1,12 @@
 """Latent covariance matrices at the boundary: zero diagonal entries of their Cholesky factors.
 
-All in the maximiser's coordinates, in which the rows of a Cholesky factor are scaled.
+Of correlation matrices theta holds the rows of Cholesky factors divided by their diagonal entries, which
+then grow instead. All else in the maximiser's coordinates, in which the rows of a Cholesky factor are scaled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,7 @@ __all__ = [
     "find_boundary",
     "residual_scales",
     "settle_boundary",
+    "settle_correlations",
     "settle_residuals",
 ]
 
@@ -33,6 +36,11 @@ SMALL = 0.05
 ZERO = 1e-4
 """Diagonal entry, in its coordinate, that counts as zero."""
 
+LONG = 20.0
+"""Length of a row of a correlation matrix's factor, over its diagonal entry, from which infinity is tried."""
+
+INFINITE = 1e5
+"""Length that counts as infinite: a correlation then differs from that at infinity by 5e-11."""
 
 NEARLY = 1e-2
 """Residual standard deviation, relative to that of the response, below which zero is tried."""
@@ -126,6 +134,34 @@ def _move(objective: Smooth, search: Search, theta: Array, slack: float) -> None
         sign = np.where(flipped, -1.0, 1.0)
         search.curvature = search.curvature * np.outer(sign, sign)
         search.theta, search.loglik, search.gradient = theta, float(loglik), gradient
+
+
+def settle_correlations(
+    objective: Smooth, search: Search, at: Coordinates, rows: Sequence[Index], boundary: Boundary
+) -> Boundary:
+    """Return the boundary with the correlation matrices that are singular, and put them there.
+
+    Parameters
+    ----------
+    objective : Smooth
+    search : Search
+    at : Coordinates
+    rows : sequence of ndarray of intp
+        Entries left of the diagonal of each row of the factors of correlation matrices.
+    boundary : Boundary
+        What is there already.
+    """
+    missing = dict(boundary.missing)
+    slack = 1e-9 + 1e-14 * abs(search.loglik)
+    for row in rows:
+        theta = at.transform @ search.theta
+        length = float(np.linalg.norm(theta[row]))
+        if length > LONG:
+            theta[row] *= INFINITE / length
+            _move(objective, search, at.inverse @ theta, slack)
+        if np.linalg.norm((at.transform @ search.theta)[row]) > 0.99 * INFINITE:
+            missing.update((int(p), Missing.SINGULAR) for p in row)
+    return Boundary(boundary.zero, tuple(sorted(missing.items(), key=lambda item: item[0])))
 
 
 def residual_scales(plan: Plan) -> dict[int, float]:

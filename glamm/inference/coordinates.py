@@ -38,12 +38,16 @@ class Coordinates:
         Coordinates along which the design is collinear.
     latent : ndarray of bool, shape (P,)
         Entries of Cholesky factors.
+    about_latents : ndarray of bool, shape (P,)
+        Those, covariances, and coefficients of latent variables: what may stay undetermined at values that
+        are finite, though every design has full rank.
     """
 
     transform: Array
     inverse: Array
     deficient: NDArray[np.bool_]
     latent: NDArray[np.bool_]
+    about_latents: NDArray[np.bool_]
 
     @property
     def unit(self) -> Array:
@@ -135,7 +139,23 @@ def coordinates(
         scale = np.sqrt(total / count)
     scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
     inverse[sized, sized] = scale[sized]
-    return Coordinates(np.asarray(np.linalg.inv(inverse), dtype=np.float64), inverse, deficient, latent)
+    transform = np.asarray(np.linalg.inv(inverse), dtype=np.float64)
+    return Coordinates(transform, inverse, deficient, latent, latent | _about_latents(plan))
+
+
+def _about_latents(plan: Plan) -> NDArray[np.bool_]:
+    """Return which parameters are covariances or coefficients of latent variables, shape (P,)."""
+    found = np.zeros(plan.n_parameters, dtype=bool)
+    predictors = [p for own in (*plan.responses, *plan.memberships) for p in own.predictors]
+    for latent in plan.latents:
+        predictors += [p for p in (latent.predictor, latent.scale) if p is not None]
+    for entries in (
+        *(term.coefficient for predictor in predictors for term in predictor.terms),
+        *(block.index for level in plan.levels for block in level.blocks),
+        *(np.array([c.index]) for c in plan.residual_covariances),
+    ):
+        found[entries[entries >= 0]] = True
+    return found
 
 
 def _mean_information(

@@ -180,7 +180,7 @@ def uncertainty(information: Array, phi: Array, at: Coordinates, free: Index) ->
         reason = Missing.UNIDENTIFIED
         if value < -100.0 * limit:
             reason = Missing.INDEFINITE
-        elif far or not (at.latent[moved].any() or at.deficient[moved].any()):
+        elif far or not (at.about_latents[moved].any() or at.deficient[moved].any()):
             # a design of full rank loses its information only where the linear predictor diverges
             reason = Missing.DIVERGING
         reasons.update((int(k), reason) for k in moved)

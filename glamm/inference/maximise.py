@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan
 from glamm.errors import FitError
 from glamm.inference.adaptive import Comparison, Ladder, compare, settle
-from glamm.inference.boundary import Boundary, residual_scales, settle_boundary, settle_residuals
+from glamm.inference.boundary import (
+    Boundary,
+    residual_scales,
+    settle_boundary,
+    settle_correlations,
+    settle_residuals,
+)
 from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
 from glamm.inference.gaussian import objective_of
@@ -107,16 +113,22 @@ class _Fit:
 
     def _free_factors(self) -> Iterator[Index]:
         """Yield the positions of Cholesky factors in the coordinates, of those no constraint is about."""
+        constrained = () if self.reduction is None else self.reduction.plan.places
         for level in self.plan.levels:
-            if not level.factor.shape[0]:
-                continue
-            if self.reduction is None:
-                yield level.factor
-                continue
-            place = np.full(self.plan.n_parameters + 1, -1, dtype=np.intp)
-            place[self.reduction.kept] = np.arange(self.size)
-            if not np.isin(level.factor[level.factor >= 0], self.reduction.plan.places).any():
-                yield place[level.factor]
+            if level.factor.shape[0] and not np.isin(level.factor[level.factor >= 0], constrained).any():
+                yield self._place()[level.factor]
+
+    def _correlation_rows(self) -> Iterator[Index]:
+        """Yield the positions of the rows of correlation matrices' factors in the coordinates."""
+        for block in (block for level in self.plan.levels for block in level.blocks if block.correlation):
+            for i in range(1, len(block.index)):
+                yield self._place()[block.index[i, :i]]
+
+    def _place(self) -> Index:
+        """Return the coordinate of each entry of theta and, behind them, of -1: -1 where it is none."""
+        place = np.full(self.plan.n_parameters + 1, -1, dtype=np.intp)
+        place[np.arange(self.size) if self.reduction is None else self.reduction.kept] = np.arange(self.size)
+        return place
 
     # ------------------------------------------------ steps of the fit
 
@@ -127,6 +139,10 @@ class _Fit:
                 self._approach()
                 self._ascend()
                 self.boundary = settle_boundary(self.objective, self.search, self.factors)
+                rows = tuple(self._correlation_rows())
+                self.boundary = settle_correlations(
+                    self.objective, self.search, self.at, rows, self.boundary
+                )
                 if self.reduction is None:
                     self.boundary = settle_residuals(
                         self.objective, self.search, self.at, residual_scales(self.plan), self.boundary
@@ -430,6 +446,8 @@ class _Fit:
                 return Status.INTEGRATION_LIMIT
         if self.boundary.zero:
             return Status.BOUNDARY
+        if Missing.SINGULAR in reasons:
+            return Status.SINGULAR
         return Status.CLASS_BOUNDARY if Missing.PROBABILITY in reasons else Status.CONVERGED
 
 

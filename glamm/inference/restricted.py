@@ -269,5 +269,9 @@ def restricted_coordinates(at: Coordinates, reduction: Reduction, theta: Array) 
     inverse = np.linalg.cholesky(root.T @ root + 1e-12 * np.eye(root.shape[1])).T
     kept = reduction.kept
     return Coordinates(
-        np.asarray(np.linalg.inv(inverse)), np.asarray(inverse), at.deficient[kept], at.latent[kept]
+        np.asarray(np.linalg.inv(inverse)),
+        np.asarray(inverse),
+        at.deficient[kept],
+        at.latent[kept],
+        at.about_latents[kept],
     )

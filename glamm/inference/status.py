@@ -12,6 +12,7 @@ class Status(Enum):
 
     CONVERGED = "converged"
     BOUNDARY = "converged, with a variance at its boundary (zero)"
+    SINGULAR = "converged, with a correlation matrix of latent variables at its boundary (singular)"
     CLASS_BOUNDARY = "converged, with probabilities of classes or within classes at their boundary (0 or 1)"
     INTEGRATION_LIMIT = (
         "converged, but the largest number of quadrature points was reached before the integration error "
@@ -20,6 +21,10 @@ class Status(Enum):
     DIVERGING = (
         "not converged: some parameters grow without bound (the responses are separated, or a dispersion "
         "vanishes); their values are where the log-likelihood stopped moving"
+    )
+    SINGULAR_LIMIT = (
+        "not converged: a covariance matrix of latent variables became singular, the boundary of what "
+        "its covariances, as the text holds or shares them, can be"
     )
     INTEGRATION_UNSETTLED = (
         "not converged: the estimates still move with the number of quadrature points "
@@ -33,13 +38,20 @@ class Status(Enum):
     @property
     def ok(self) -> bool:
         """Whether the point is a maximum that can be reported."""
-        return self in (Status.CONVERGED, Status.BOUNDARY, Status.CLASS_BOUNDARY, Status.INTEGRATION_LIMIT)
+        return self in (
+            Status.CONVERGED,
+            Status.BOUNDARY,
+            Status.SINGULAR,
+            Status.CLASS_BOUNDARY,
+            Status.INTEGRATION_LIMIT,
+        )
 
 
 class Missing(Enum):
     """Why a parameter has no standard error; the value is the message."""
 
     BOUNDARY = "its variance is estimated as zero, the boundary of its range"
+    SINGULAR = "the correlation matrix of its latent variables is singular, the boundary of its range"
     BOUND = "it lies at the bound that a constraint sets"
     FLAT = "a variance at zero leaves it undetermined"
     UNIDENTIFIED = "the data do not determine it: the log-likelihood is flat along a direction that moves it"

@@ -17,7 +17,7 @@ TRUE = np.array([0.3, -0.5, 0.8])
 def identity(size, latent=(), deficient=()):
     eye = np.eye(size)
     flags = [np.isin(np.arange(size), which) for which in (deficient, latent)]
-    return Coordinates(eye, eye, *flags)
+    return Coordinates(eye, eye, *flags, flags[-1])
 
 
 class Poisson:
@@ -84,7 +84,8 @@ def test_covariance_is_the_inverse():
 
 def test_change_of_coordinates_is_undone():
     transform = np.array([[2.0, -1.0], [0.0, 0.5]])
-    at = Coordinates(transform, np.linalg.inv(transform), np.zeros(2, bool), np.zeros(2, bool))
+    none = np.zeros(2, bool)
+    at = Coordinates(transform, np.linalg.inv(transform), none, none, none)
     information = np.array([[30.0, 4.0], [4.0, 20.0]])
     known = uncertainty(information, np.zeros(2), at, np.arange(2))
     expected = transform @ np.linalg.inv(information) @ transform.T
