@@ -6,15 +6,14 @@ The delta method carries the covariance matrix of theta over: ``V = J Cov(theta)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
 
 from glamm.compile.parameters import ParameterRow
+from glamm.protocols import TRANSFORMS, Transform
 
 Array = NDArray[np.float64]
 
@@ -31,7 +30,7 @@ def wald_p_value(z: Array) -> Array:
 
 def tested(row: ParameterRow) -> bool:
     """Return whether "it is 0" lies inside the parameter space, so that a Wald test has sense."""
-    return row.kind in ("fixed", "loading", "covariance")
+    return row.kind in ("fixed", "loading", "covariance", "residual covariance", "derived")
 
 
 def effect_label(term: str) -> str:
@@ -39,24 +38,12 @@ def effect_label(term: str) -> str:
     return term[:-1] + INTERCEPT if term == "1" or term.endswith(": 1") else term
 
 
-_TO: Mapping[str, Callable[[Any], Any]] = {
-    "identity": lambda x: x,
-    "log": np.log,
-    "logit": lambda x: np.log(x) - np.log1p(-x),
-    "atanh": np.arctanh,
-}
-_FROM: Mapping[str, Callable[[Any], Any]] = {
-    "identity": lambda x: x,
-    "log": np.exp,
-    "logit": lambda x: 1.0 / (1.0 + np.exp(-x)),
-    "atanh": np.tanh,
-}
-_SLOPE: Mapping[str, Callable[[Any], Any]] = {
-    "identity": lambda x: np.ones_like(x),
-    "log": lambda x: 1.0 / x,
-    "logit": lambda x: 1.0 / (x * (1.0 - x)),
-    "atanh": lambda x: 1.0 / (1.0 - x * x),
-}
+_ATANH = Transform("atanh", np.arctanh, np.tanh, lambda x: 1.0 - x * x)
+
+
+def _transform(scale: str) -> Transform:
+    """Return the map to the scale on which an interval is symmetric."""
+    return _ATANH if scale == "atanh" else TRANSFORMS[scale]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +100,8 @@ class Estimates:
                 continue
             value = self.values[i]
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                centre = _TO[row.scale](value)
-                width = half[i] * _SLOPE[row.scale](value)
-                limits[i] = _FROM[row.scale](np.array([centre - width, centre + width]))
+                transform = _transform(row.scale)
+                centre = transform.forward(value)
+                width = half[i] / transform.slope(value)
+                limits[i] = transform.inverse(np.array([centre - width, centre + width]))
         return limits

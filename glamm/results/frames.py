@@ -22,6 +22,9 @@ EFFECTS = {
     "cor": "ran_pars",
     "variance": "variance",
     "covariance": "covariance",
+    "residual covariance": "covariance",
+    "location": "location",
+    "derived": "derived",
 }
 
 

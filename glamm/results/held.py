@@ -27,8 +27,12 @@ def held_parameters(lowered: Lowered) -> tuple[Held, ...]:
     for spec in graph.covariances:
         if spec.modifier is None or spec.modifier.fixed is None:
             continue
-        kind = "covariance" if spec.left != spec.right else "variance" if spec.left in named else "residual"
-        owner = "" if kind == "covariance" else spec.left
+        of_latent = spec.left in named
+        if spec.left != spec.right:
+            kind = "covariance" if of_latent else "residual covariance"
+        else:
+            kind = "variance" if of_latent else "residual"
+        owner = "" if spec.left != spec.right else spec.left
         name, pair = f"{spec.left} ~~ {spec.right}", (spec.left, spec.right)
         row = ParameterRow(name, kind, owner, terms=pair, level=named.get(spec.left, ""))
         found.append((row, float(spec.modifier.fixed)))

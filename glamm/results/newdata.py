@@ -181,7 +181,7 @@ def _latent(layout: LatentLayout, table: Table, values: Array | None) -> LatentP
         predictor = _held(predictor, known, values)
         # a disturbance of standard deviation exp(-inf) = 0
         scale = _held(scale, known, np.full(len(values), -np.inf))
-    return LatentPlan(layout.level, predictor, scale, layout.coordinate)
+    return LatentPlan(layout.level, predictor, scale, layout.coordinate, layout.points)
 
 
 def _held(predictor: PredictorPlan, rows: NDArray[np.bool_], values: Array) -> PredictorPlan:

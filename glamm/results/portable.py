@@ -26,6 +26,7 @@ from glamm.compile import (
 )
 from glamm.compile.classes import ClassStates, membership_response
 from glamm.compile.coefficients import Columns
+from glamm.compile.plan import MassPoints
 from glamm.data.design import ColumnSpec, DesignSpec, OffsetSpec
 from glamm.data.expressions import FUNCTIONS
 from glamm.errors import GlammError
@@ -300,6 +301,19 @@ def _membership_from_json(described: dict[str, Any]) -> tuple[ResponseLayout, Cl
     return _response_from_json(described["model"], membership_response(states).family), states
 
 
+def _points_to_json(points: MassPoints | None) -> dict[str, Any] | None:
+    if points is None:
+        return None
+    return {"location": points.location.tolist(), "log_odds": points.log_odds.tolist()}
+
+
+def _points_from_json(described: dict[str, Any] | None) -> MassPoints | None:
+    if described is None:
+        return None
+    location, log_odds = (np.asarray(described[key], dtype=np.intp) for key in ("location", "log_odds"))
+    return MassPoints(location, log_odds)
+
+
 def layout_to_json(layout: ModelLayout, families: Sequence[str]) -> dict[str, Any]:
     """Return a description of how a model is made of data, but for its levels.
 
@@ -321,6 +335,7 @@ def layout_to_json(layout: ModelLayout, families: Sequence[str]) -> dict[str, An
                 "predictor": _predictor_to_json(latent.predictor),
                 "scale": None if latent.scale is None else _predictor_to_json(latent.scale),
                 "coordinate": latent.coordinate,
+                "points": _points_to_json(latent.points),
             }
             for latent in layout.latents
         ],
@@ -344,6 +359,7 @@ def layout_from_json(described: dict[str, Any], levels: tuple[LevelLayout, ...])
                 _predictor_from_json(latent["predictor"]),
                 None if latent["scale"] is None else _predictor_from_json(latent["scale"]),
                 latent["coordinate"],
+                _points_from_json(latent.get("points")),
             )
             for latent in described["latents"]
         ),

@@ -19,6 +19,8 @@ SECTIONS = (
     "Residual standard deviations",
     "Auxiliary parameters",
     "Class membership",
+    "Mass points",
+    "Derived parameters",
 )
 
 
@@ -31,10 +33,14 @@ def section_of(facts: Facts) -> Callable[[ParameterRow], str]:
         match row.kind:
             case "loading":
                 return "Latent variables"
-            case "covariance":
+            case "covariance" | "residual covariance":
                 return "Covariances"
             case "variance" | "residual":
                 return "Variances"
+            case "location":
+                return "Mass points"
+            case "derived":
+                return "Derived parameters"
             case "sd" | "cor":
                 return ""
         if row.response in classes:

@@ -119,7 +119,7 @@ def _shown(lowered: Lowered, row: ParameterRow) -> bool:
     if row.response in {membership.name for membership in lowered.memberships}:
         return False
     match row.kind:
-        case "loading" | "covariance" | "variance" | "residual":
+        case "loading" | "covariance" | "variance" | "residual" | "residual covariance":
             return True
         case "fixed":
             return row.predictor == "mu"
@@ -176,6 +176,9 @@ class _Scales:
             case "covariance":
                 first, second = (self._disturbance(name) for name in row.terms)
                 return 1.0 / (first * second), 1.0 / (first * second)
+            case "residual covariance":
+                first, second = (self._residual_sd(name) for name in row.terms)
+                return 1.0, 1.0 / (first * second)
             case "variance":
                 factor = 1.0 / self.latents[row.terms[0]] ** 2
                 return factor, factor
@@ -227,6 +230,13 @@ class _Scales:
         weight = self.weights[name]
         residual = _residual(layout.family, layout.predictors, forms, units, weight)
         return float(np.sqrt(_variance(forms[0], units, self.forms.space.width, weight) + residual))
+
+    def _residual_sd(self, name: str) -> float:
+        """Return the residual standard deviation of a Gaussian response."""
+        k = self.responses[name]
+        layout, forms = self.lowered.responses[k], self.forms.predictors[k]
+        rest = _residual(layout.family, layout.predictors, forms, slice(None), self.weights[name])
+        return float(np.sqrt(rest))
 
     def _column(self, row: ParameterRow) -> float:
         """Return the standard deviation of a column of a regression's design."""

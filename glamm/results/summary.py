@@ -29,7 +29,7 @@ def coefficient_label(row: ParameterRow) -> str:
     The coefficient of ``x`` in the mean is ``x``, in another predictor ``sigma: x``, of a category
     ``b: x``; a threshold is just ``1|2``.
     """
-    if row.kind in ("loading", "residual", "variance", "covariance"):
+    if row.kind not in ("fixed", "auxiliary", "sd", "cor"):
         return row.name
     if row.kind == "auxiliary":
         return f"{row.predictor} {row.label}".strip()
@@ -217,6 +217,10 @@ def _regressions(facts: Facts, estimates: Estimates, varcorr: VarCorr, alpha: fl
         if other:
             title = f"Auxiliary parameters{suffix}"
             blocks.append(_coefficients(title, estimates, other, alpha, coefficient_label))
+    for title, kind in (("Residual covariances", "residual covariance"), ("Derived parameters", "derived")):
+        own = [i for i, row in enumerate(rows) if row.kind == kind]
+        if own:
+            blocks.append(_coefficients(title, estimates, own, alpha, coefficient_label))
     for fact in facts.classes:
         own = [i for i, row in enumerate(rows) if row.response == fact.name]
         if own:

@@ -258,3 +258,37 @@ def test_saved_fits_come_back(request, name, tmp_path):
             one.standardized()
     for kind in ("response", "marginal", "linear"):
         np.testing.assert_array_equal(back.predict(data, kind), fit.predict(data, kind))
+
+# ------------------------------------------------ classes of rows in groups
+
+NESTED = "y ~ c + (1 | g); c ~ classes(2) + x"
+NESTED_DATA = pd.DataFrame({"g": np.repeat(["v", "u"], 3), "x": [0.5, -1.0, 0.2, 1.1, -0.4, 0.0]})
+NESTED_DATA["y"] = [0.3, 1.9, -0.8, 2.2, 0.1, 1.4]
+NESTED_AT = {"y ~ 1": -0.2, "y ~ c[T.2]": 1.5, "sigma(y)": 0.6, "c[1] ~ 1": 0.3, "c[1] ~ x": -0.8}
+
+
+def test_classes_below_a_random_effect():
+    (sd,) = (name for name in glamm.Model(NESTED, NESTED_DATA).names if name.startswith("sd("))
+    p = NESTED_AT
+    found = result_at(NESTED, NESTED_DATA, None, p | {sd: 0.8}, points=31)
+    points, weight = grid(1, step=0.01)
+    effect = 0.8 * points[:, 0]
+    prior_of = expit(p["c[1] ~ 1"] + p["c[1] ~ x"] * NESTED_DATA["x"])
+    link = found.predict(kind="link")
+    for label, rows in NESTED_DATA.groupby("g"):
+        joint = {}
+        for k, row in rows.iterrows():
+            centres = (p["y ~ 1"], p["y ~ 1"] + p["y ~ c[T.2]"])
+            odds = (prior_of[k], 1.0 - prior_of[k])
+            joint[k] = [o * norm.pdf(row["y"], c + effect, 0.6) for o, c in zip(odds, centres, strict=True)]
+        total = weight * np.prod([sum(parts) for parts in joint.values()], axis=0)
+        np.testing.assert_allclose(found.ranef()["g"].loc[label], moments(total, effect), atol=1e-6)
+        for k, (one, two) in joint.items():
+            nu = p["y ~ 1"] + effect + p["y ~ c[T.2]"] * two / (one + two)
+            assert link[k] == pytest.approx(moments(total, nu)[0], abs=1e-6)
+    new = found.predict(NESTED_DATA[["x"]].assign(g="new"))
+    np.testing.assert_allclose(new, p["y ~ 1"] + p["y ~ c[T.2]"] * (1.0 - prior_of), rtol=1e-9)
+    assert found.nobs == 6
+    draws = found.simulate(3000, seed=5).to_numpy()
+    error = draws.std(axis=1) / np.sqrt(draws.shape[1])
+    assert np.all(np.abs(draws.mean(axis=1) - new) < 4.5 * error)

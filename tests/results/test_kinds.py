@@ -1,0 +1,57 @@
+"""Every kind of reported parameter in tables and intervals; mass points in predictions for new data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from results_at import result_at
+
+import glamm
+
+RNG = np.random.default_rng(31)
+N = 20
+DATA = pd.DataFrame({name: RNG.normal(size=N).round(2) for name in ("y1", "y2", "y3", "z")})
+
+
+def test_intervals_of_degrees_of_freedom_stay_above_two():
+    found = result_at("eta =~ y1 + y2 + y3; eta ~ student_t() + z", DATA, values={"df(eta)": 3.5})
+    limits, error = found.conf_int().loc["df(eta)"], found.bse["df(eta)"]
+    half = 1.959963984540054 * error / 1.5
+    np.testing.assert_allclose(limits, 2.0 + 1.5 * np.exp([-half, half]), rtol=1e-12)
+    row = found.tidy().loc["df(eta)"]
+    np.testing.assert_allclose(row[["conf_low", "conf_high"]].astype(float), limits)
+    assert "df(eta)" in str(found.summary())
+
+
+COVARYING = "y1 ~ z; y2 ~ z; y1 ~~ label(r)*y2; both := 2*r"
+
+
+def test_residual_covariances_and_derived_parameters_are_in_the_tables():
+    found = result_at(COVARYING, DATA, values={"sigma(y1)": 2.0, "sigma(y2)": 0.5, "y1 ~~ y2": 0.4})
+    table = found.tidy()
+    assert table.loc["y1 ~~ y2", "effect"] == "covariance"
+    assert table.loc["both", ["effect", "estimate"]].tolist() == ["derived", 0.8]
+    np.testing.assert_allclose(table.loc["both", "statistic"], 0.8 / found.bse["both"])
+    page = str(found.summary())
+    assert "Residual covariances" in page
+    assert "Derived parameters" in page
+    scaled = found.standardized().loc["y1 ~~ y2"]
+    assert scaled["std.lv"] == pytest.approx(0.4)
+    assert scaled["std.all"] == pytest.approx(0.4)
+    assert len(found.glance()) == 1
+
+
+POINTS = "eta =~ y1 + y2 + y3; eta ~ npml(3) + z"
+
+
+def test_mass_points_in_predictions_for_new_data(tmp_path):
+    found = result_at(POINTS, DATA)
+    p = found.params
+    new = pd.DataFrame({"z": [0.3, -1.2]})
+    expected = {"y1": p["y1 ~ 1"] + p["eta ~ z"] * new["z"]}
+    expected |= {y: p[f"{y} ~ 1"] + p[f"eta =~ {y}"] * p["eta ~ z"] * new["z"] for y in ("y2", "y3")}
+    found.save(tmp_path / "fit.glamm")
+    for fit in (found, glamm.load(tmp_path / "fit.glamm")):
+        for kind in ("response", "marginal"):
+            np.testing.assert_allclose(fit.predict(new, kind), pd.DataFrame(expected), rtol=1e-9, atol=1e-12)
+    assert "Mass points" in str(found.summary())
+    assert (found.tidy()["effect"] == "location").sum() >= 2
