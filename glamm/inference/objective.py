@@ -21,6 +21,7 @@ from glamm.compile.plan import Plan
 from glamm.inference import louis
 from glamm.inference.adjoints import Backward, Coordinates, Form, Sums
 from glamm.inference.collapsing import collapse
+from glamm.inference.elimination import Layer
 from glamm.inference.engines import lanes_of, sources_of
 from glamm.inference.forms import clusters_of, coordinate_starts, named_latents
 from glamm.inference.mixtures_alternatives import Alternatives, Assigned
@@ -219,6 +220,11 @@ class Objective:
         if self._nesting is not None:
             return self._nesting.dimensions
         return tuple(len(level.factor) for level in self.plan.levels)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Blocks of coordinates by depth, lowest first; empty where all are integrated jointly."""
+        return self._nesting.layers if self._nesting is not None and self._nesting.nested else []
 
     @property
     def integration(self) -> str:

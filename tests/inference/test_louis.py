@@ -31,6 +31,9 @@ MODELS = {
     "two factors": "f =~ y0 + y1 + y2\ng =~ y3 + y4 + y5",
     "regression of factors": "f =~ y0 + y1 + y2\ng =~ y3 + y4 + y5\ng ~ f",
     "held variances": "f =~ NA*y0 + y1 + y2\ng =~ NA*y3 + y4 + y5\nf ~~ 1*f\ng ~~ 1*g",
+    "independent factors": "f =~ y0 + y1 + y2\ng =~ y3 + y4 + y5\nf ~~ 0*g",
+    "bifactor": "f =~ y0 + y1 + y2 + y3 + y4 + y5\ng =~ y0 + y1 + y2\nh =~ y3 + y4 + y5\n"
+    "f ~~ 0*g\nf ~~ 0*h\ng ~~ 0*h",
 }
 
 
@@ -73,7 +76,6 @@ def test_other_models_have_none() -> None:
         "f =~ y0 + y1 + y3\nf ~ x",
         "f =~ y0 + y1 + y3\ny1 ~ x",
         "f =~ y0 + y1 + y3\nf ~ (1 | school)",
-        "f =~ y0 + y1\ng =~ y3 + y4\nf ~~ 0*g",
     ):
         plan = plan_of(text, frame)
         assert Objective(plan, 11).information(plan.start) is None
