@@ -6,8 +6,8 @@ then grow instead. All else in the maximiser's coordinates, in which the rows of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "Boundary",
     "canonical",
     "find_boundary",
+    "nearly_singular",
     "residual_scales",
     "settle_boundary",
     "settle_correlations",
@@ -36,7 +37,10 @@ SMALL = 0.05
 ZERO = 1e-4
 """Diagonal entry, in its coordinate, that counts as zero."""
 
-LONG = 20.0
+SINGULAR = 1e-6
+"""Smallest eigenvalue of a correlation matrix that counts as zero."""
+
+LONG = 10.0
 """Length of a row of a correlation matrix's factor, over its diagonal entry, from which infinity is tried."""
 
 INFINITE = 1e5
@@ -137,7 +141,12 @@ def _move(objective: Smooth, search: Search, theta: Array, slack: float) -> None
 
 
 def settle_correlations(
-    objective: Smooth, search: Search, at: Coordinates, rows: Sequence[Index], boundary: Boundary
+    objective: Smooth,
+    search: Search,
+    at: Coordinates,
+    blocks: Sequence[Index],
+    boundary: Boundary,
+    climb: Callable[[], object],
 ) -> Boundary:
     """Return the boundary with the correlation matrices that are singular, and put them there.
 
@@ -146,22 +155,57 @@ def settle_correlations(
     objective : Smooth
     search : Search
     at : Coordinates
-    rows : sequence of ndarray of intp
-        Entries left of the diagonal of each row of the factors of correlation matrices.
+    blocks : sequence of ndarray of intp, shape (k, k)
+        Positions of correlation matrices' entries; those below the diagonal are of their factors' rows.
     boundary : Boundary
         What is there already.
+    climb : callable
+        Maximises from the point of `search`; on the way to infinity the other parameters lag behind.
     """
     missing = dict(boundary.missing)
     slack = 1e-9 + 1e-14 * abs(search.loglik)
-    for row in rows:
-        theta = at.transform @ search.theta
-        length = float(np.linalg.norm(theta[row]))
-        if length > LONG:
-            theta[row] *= INFINITE / length
-            _move(objective, search, at.inverse @ theta, slack)
-        if np.linalg.norm((at.transform @ search.theta)[row]) > 0.99 * INFINITE:
-            missing.update((int(p), Missing.SINGULAR) for p in row)
+    for block in blocks:
+        for i in range(1, len(block)):
+            theta = at.transform @ search.theta
+            length = float(np.linalg.norm(theta[block[i, :i]]))
+            if length > LONG:
+                before = replace(search)
+                theta[block[i, :i]] *= INFINITE / length
+                _move(objective, search, at.inverse @ _emptied(theta, block, i), np.inf)
+                climb()
+                if search.loglik < before.loglik - slack:
+                    for field in fields(Search):
+                        setattr(search, field.name, getattr(before, field.name))
+            if np.linalg.norm((at.transform @ search.theta)[block[i, :i]]) > 0.99 * INFINITE:
+                missing.update((int(p), Missing.SINGULAR) for p in (*block[i, :i], *block[i + 1 :, i]))
     return Boundary(boundary.zero, tuple(sorted(missing.items(), key=lambda item: item[0])))
+
+
+def _emptied(theta: Array, block: Index, i: int) -> Array:
+    """Return theta with column i of a correlation matrix's factor empty below a row that ends in zero.
+
+    Rotations move what the column holds to later diagonal entries, from which it cannot be told.
+    """
+    theta = theta.copy()
+    rows = np.tril(theta[block], -1) + np.eye(len(block))
+    for j in range(i + 1, len(block)):
+        length = float(np.hypot(rows[j, i], rows[j, j]))
+        cosine, sine = rows[j, j] / length, rows[j, i] / length
+        rows[j:, [i, j]] = rows[j:, [i, j]] @ np.array([[cosine, sine], [-sine, cosine]])
+        rows[j] /= rows[j, j]
+    inside = np.tril(np.ones(block.shape, dtype=bool), -1)
+    theta[block[inside]] = rows[inside]
+    return theta
+
+
+def nearly_singular(plan: Plan, theta: Array) -> bool:
+    """Return whether covariances that theta holds make a nearly singular matrix."""
+    for block in (block for level in plan.levels for block in level.blocks if not block.correlation):
+        covariance = np.where(block.index < 0, block.held, theta[block.index])
+        scale = np.sqrt(np.diagonal(covariance))
+        if np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] < SINGULAR:
+            return True
+    return False
 
 
 def residual_scales(plan: Plan) -> dict[int, float]:

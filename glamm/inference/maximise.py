@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from glamm.errors import FitError
 from glamm.inference.adaptive import Comparison, Ladder, compare, settle
 from glamm.inference.boundary import (
     Boundary,
+    nearly_singular,
     residual_scales,
     settle_boundary,
     settle_correlations,
@@ -21,6 +21,7 @@ from glamm.inference.boundary import (
 )
 from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
+from glamm.inference.factor_places import FactorPlaces
 from glamm.inference.gaussian import objective_of
 from glamm.inference.mixtures import complete_curvature
 from glamm.inference.mixtures_boundary import hold_log_odds, undetermined
@@ -84,7 +85,7 @@ class _Fit:
         self.units = sum(response.cluster.shape[0] for response in plan.responses)
         self.size = plan.n_parameters if reduction is None else len(reduction.kept)
         self.latent = any(level.factor.shape[0] for level in plan.levels)
-        self.factors = tuple(self._free_factors())
+        self.places = FactorPlaces.of(plan, reduction)
         self.auto = options.integration.points == "auto"
         objective = objective_type(plan, 1, threads=options.threads)
         self.ladder = Ladder.of(plan, objective.dimensions, options.integration)
@@ -111,25 +112,6 @@ class _Fit:
         self.status: Status | None = None
         self.node_moves = 0
 
-    def _free_factors(self) -> Iterator[Index]:
-        """Yield the positions of Cholesky factors in the coordinates, of those no constraint is about."""
-        constrained = () if self.reduction is None else self.reduction.plan.places
-        for level in self.plan.levels:
-            if level.factor.shape[0] and not np.isin(level.factor[level.factor >= 0], constrained).any():
-                yield self._place()[level.factor]
-
-    def _correlation_rows(self) -> Iterator[Index]:
-        """Yield the positions of the rows of correlation matrices' factors in the coordinates."""
-        for block in (block for level in self.plan.levels for block in level.blocks if block.correlation):
-            for i in range(1, len(block.index)):
-                yield self._place()[block.index[i, :i]]
-
-    def _place(self) -> Index:
-        """Return the coordinate of each entry of theta and, behind them, of -1: -1 where it is none."""
-        place = np.full(self.plan.n_parameters + 1, -1, dtype=np.intp)
-        place[np.arange(self.size) if self.reduction is None else self.reduction.kept] = np.arange(self.size)
-        return place
-
     # ------------------------------------------------ steps of the fit
 
     def run(self) -> None:
@@ -138,10 +120,14 @@ class _Fit:
             if self._begin():
                 self._approach()
                 self._ascend()
-                self.boundary = settle_boundary(self.objective, self.search, self.factors)
-                rows = tuple(self._correlation_rows())
+                self.boundary = settle_boundary(self.objective, self.search, self.places.factors)
                 self.boundary = settle_correlations(
-                    self.objective, self.search, self.at, rows, self.boundary
+                    self.objective,
+                    self.search,
+                    self.at,
+                    self.places.correlations,
+                    self.boundary,
+                    lambda: self._climb(CLOSE, self.options.optimizer.max_iterations),
                 )
                 if self.reduction is None:
                     self.boundary = settle_residuals(
@@ -158,6 +144,11 @@ class _Fit:
     def _coordinates_of(self, theta: Array) -> Array:
         """Return the maximiser's coordinates of theta, or of one near it that satisfies the constraints."""
         return self.at.inverse @ (theta if self.reduction is None else self.reduction.reduce(theta))
+
+    def _theta(self) -> Array:
+        """Return the whole theta at the best point, shape (P,)."""
+        theta: Array = self.at.transform @ self.search.theta
+        return theta if self.reduction is None else self.reduction.expand(theta)
 
     def _begin(self) -> bool:
         """Find a first point and curvature; False if the log-likelihood exists at no starting values."""
@@ -203,8 +194,7 @@ class _Fit:
         That of the fixed part where there is nothing else, the expected one where it has a closed form, the
         outer product of cluster scores where clusters abound, differences of the gradient where they do not.
         """
-        size = self.size
-        identity = np.eye(size)
+        size, identity = self.size, np.eye(self.size)
         expected = self.objective.expected_information(self.search.theta)
         if expected is not None and np.isfinite(expected).all():
             return positive(expected) + 1e-2 * identity
@@ -251,9 +241,9 @@ class _Fit:
 
     def _place_nodes(self) -> bool:
         """Place nodes that do not follow theta; return whether there are such nodes."""
-        objective, theta = self.objective.objective, self.at.transform @ self.search.theta
+        objective, theta = self.objective.objective, self._theta()
         if self.reduction is not None:
-            objective, theta = objective.objective, self.reduction.expand(theta)
+            objective = objective.objective
         return bool(objective.place_nodes(theta))
 
     def _nodes_moved(self) -> bool:
@@ -395,7 +385,6 @@ class _Fit:
             error = (0.0, 0.0)
         elif self.comparison is not None:
             error = (self.comparison.loglik, self.comparison.estimates(known.covariance))
-        trace = tuple(self.reporter.trace)
         found = Optimum(
             theta=self.at.transform @ search.theta,
             loglik=search.loglik,
@@ -406,7 +395,7 @@ class _Fit:
             boundary=self.boundary.zero,
             flat=known.flat,
             status=self._status(set(missing.values()), error),
-            trace=trace,
+            trace=tuple(self.reporter.trace),
             iterations=search.iterations,
             evaluations=search.evaluations,
             points=self.objective.points,
@@ -423,15 +412,17 @@ class _Fit:
 
     def _without_classes(self, places: list[int]) -> dict[int, Missing]:
         """Return why some parameters of a model with classes are not determined."""
-        objective, theta = self.objective.objective, self.at.transform @ self.search.theta
+        objective, theta = self.objective.objective, self._theta()
         if self.reduction is not None:
-            objective, theta = objective.objective, self.reduction.expand(theta)
+            objective = objective.objective
         known = complete_curvature(self.plan, theta, objective.shares(theta))
         if self.reduction is not None:
             known = known[self.reduction.kept]
         return undetermined(known * self.at.unit**2, places)
 
     def _status(self, reasons: set[Missing], error: tuple[float, float] | None) -> Status:
+        if self.status in (None, Status.LINE_SEARCH) and nearly_singular(self.plan, self._theta()):
+            return Status.SINGULAR_LIMIT
         if self.status is not None:
             return self.status
         if Missing.INDEFINITE in reasons:
@@ -446,9 +437,8 @@ class _Fit:
                 return Status.INTEGRATION_LIMIT
         if self.boundary.zero:
             return Status.BOUNDARY
-        if Missing.SINGULAR in reasons:
-            return Status.SINGULAR
-        return Status.CLASS_BOUNDARY if Missing.PROBABILITY in reasons else Status.CONVERGED
+        by_reason = {Missing.SINGULAR: Status.SINGULAR, Missing.PROBABILITY: Status.CLASS_BOUNDARY}
+        return next((end for reason, end in by_reason.items() if reason in reasons), Status.CONVERGED)
 
 
 def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = objective_of) -> Optimum:

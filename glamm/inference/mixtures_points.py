@@ -85,6 +85,12 @@ class Gateaux:
     """
 
     def __init__(self, plan: Plan, theta: Array) -> None:
+        if plan.latents:
+            raise FitError(
+                'k="auto" finds the number of mass points of random effects, as in npml(1 | g, k="auto"), in '
+                "models without named latent variables; here give the number, as in npml(4), and compare "
+                "the log-likelihoods of some"
+            )
         variables = classes_of(plan)
         if len(variables) != 1 or variables[0].level != len(plan.levels) - 1:
             raise FitError(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import glamm
 from glamm.inference.boundary import canonical, find_boundary
 from glamm.inference.status import Missing
 
@@ -53,3 +55,16 @@ def test_what_has_no_standard_error(theta, zero, missing):
     found = find_boundary(np.array(theta), (TWO,))
     assert found.zero == zero
     assert dict(found.missing) == missing
+
+
+def test_a_correlation_of_one_between_latent_variables_is_a_boundary():
+    rng = np.random.default_rng(1)
+    given = np.full((4, 4), 0.7)
+    given[0, 1] = given[1, 0] = given[2, 3] = given[3, 2] = 0.6
+    np.fill_diagonal(given, 1.0)
+    data = pd.DataFrame(rng.normal(size=(500, 4)) @ np.linalg.cholesky(given).T, columns=list("abcd"))
+    found = glamm.fit("u =~ a + b; v =~ c + d", data, std_lv=True)
+    assert found.converged
+    assert list(found.missing_errors) == ["u ~~ v"]
+    assert "singular" in found.missing_errors["u ~~ v"]
+    assert found.params["u ~~ v"] == pytest.approx(1.0, abs=1e-9)
