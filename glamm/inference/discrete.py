@@ -377,7 +377,10 @@ def _sum_into(parent: Index, weight: Array | None, clusters: int) -> sparse.csr_
 
 
 def objective_for(plan: Plan, points: Any = 1, threads: int | None = None) -> Objective | DiscreteObjective:
-    """Return the objective that suits a plan: sums where its latent variables are all discrete."""
-    if plan.memberships and not any(len(level.factor) for level in plan.levels):
+    """Return the objective that suits a plan: sums where its latent variables are all discrete.
+
+    A latent variable on mass points makes linear predictors products of parameters, which only `Objective` knows.
+    """
+    if plan.memberships and not plan.latents and not any(len(level.factor) for level in plan.levels):
         return DiscreteObjective(plan)
     return Objective(plan, points, threads)
