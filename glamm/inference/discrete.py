@@ -379,7 +379,7 @@ def _sum_into(parent: Index, weight: Array | None, clusters: int) -> sparse.csr_
 def objective_for(plan: Plan, points: Any = 1, threads: int | None = None) -> Objective | DiscreteObjective:
     """Return the objective that suits a plan: sums where its latent variables are all discrete.
 
-    A latent variable on mass points makes linear predictors products of parameters, which only `Objective` knows.
+    A latent variable on mass points makes linear predictors products of parameters: that needs `Objective`.
     """
     if plan.memberships and not plan.latents and not any(len(level.factor) for level in plan.levels):
         return DiscreteObjective(plan)

@@ -16,7 +16,7 @@ from glamm.kernels._lanes import MOST_COEFFICIENTS, Lanes
 from glamm.protocols import Family
 
 if TYPE_CHECKING:
-    from glamm.inference.objective import Units
+    from glamm.inference.units import Units
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -27,7 +27,8 @@ from glamm.inference.touched import touched
 from glamm.kernels._block import evaluate
 
 if TYPE_CHECKING:
-    from glamm.inference.objective import Objective, Units
+    from glamm.inference.objective import Objective
+    from glamm.inference.units import Units
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -275,15 +276,15 @@ class _Local:
                     if a != b:
                         self.information[np.ix_(own[b], own[a])] -= value.T
             place = np.concatenate([columns for own in at for columns in own]) if at else np.zeros(0, np.intp)
-            scored = scored.reshape(len(place), count, roots, -1)
-            if scored.shape[3] > 1:
-                centre = np.einsum("mjrl,jrl->mjr", scored, inner)
-                scored -= centre[:, :, :, None]
-                scored *= np.sqrt(joint).reshape(scored.shape[1:])
-                flat = scored.reshape(len(place), -1)
+            nodes = scored.reshape(len(place), count, roots, -1)
+            if nodes.shape[3] > 1:
+                centre = np.einsum("mjrl,jrl->mjr", nodes, inner)
+                nodes -= centre[:, :, :, None]
+                nodes *= np.sqrt(joint).reshape(nodes.shape[1:])
+                flat = nodes.reshape(len(place), -1)
                 self.information[np.ix_(place, place)] -= flat @ flat.T
             else:
-                centre = scored[:, :, :, 0]
+                centre = nodes[:, :, :, 0]
             between.append(centre)
             places.append(place)
         scored, place = np.concatenate(between), np.concatenate(places)

@@ -29,7 +29,7 @@ from glamm.inference.mixtures_nodes import has_lower_classes, placed_nodes, prio
 from glamm.inference.nesting import Nesting, arrange, nest, stacks_of
 from glamm.inference.residuals import joint_residuals
 from glamm.inference.rules import rule
-from glamm.inference.units import Units
+from glamm.inference.units import Units, top_edges
 from glamm.kernels._engine import Engine
 from glamm.kernels._lanes import Lanes
 
@@ -99,7 +99,7 @@ class Objective:
         self.space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
         total = sum(units.n for units in self.units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
-        self._tops = self._top_edges()
+        self._tops = top_edges(plan.levels)
         self._fast = self._arrange()
         self._accepted = [np.zeros((level.clusters, q)) for level, q in zip(plan.levels, sizes, strict=True)]
         if self._nesting is not None:
@@ -113,18 +113,6 @@ class Objective:
         self._set_points(points)
 
     # ------------------------------------------------ structure
-
-    def _top_edges(self) -> list[Index]:
-        """Return, for each level, the first cluster of each top-level cluster."""
-        levels = self.plan.levels
-        count = levels[-1].clusters
-        edges = [np.arange(count + 1, dtype=np.intp)]
-        top = np.arange(count, dtype=np.intp)
-        for level in reversed(levels[:-1]):
-            assert level.parent is not None
-            top = top[level.parent]
-            edges.insert(0, np.searchsorted(top, np.arange(count + 1)).astype(np.intp))
-        return edges
 
     def _arrange(self) -> Lanes | None:
         """Decide what is integrated inside what and which engine does it; return it if it is the fast one.

@@ -81,7 +81,7 @@ def positive(matrix: Array, floor: float = 1e-10) -> Array:
     if least > 0.0:
         try:
             np.linalg.cholesky(unit - least * np.eye(len(unit)))
-            return unit * np.outer(size, size)
+            return np.asarray(unit * np.outer(size, size))
         except np.linalg.LinAlgError:
             pass
     values, vectors = np.linalg.eigh(unit)

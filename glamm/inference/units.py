@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import ResponsePlan
+from glamm.compile.plan import LevelPlan, ResponsePlan
 from glamm.inference.adjoints import Adjoint, Backward, Coordinates, Form, Sums
 from glamm.inference.forms import Latent, PredictorForm
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Units"]
+__all__ = ["Units", "top_edges"]
 
 
 class Units:
@@ -23,14 +23,16 @@ class Units:
     def __init__(
         self,
         plan: ResponsePlan,
-        clusters: Sequence[Index],
+        clusters: Sequence[Index | None],
         latents: Sequence[Latent],
         starts: Sequence[int],
         joined: bool = False,
     ) -> None:
         self.plan = plan
         self.n = len(plan.cluster)
-        self.top = clusters[-1]
+        top = clusters[-1]
+        assert top is not None
+        self.top = top
         self.channels = len(plan.predictors) if plan.channels is None else plan.channels.shape[1]
         self.predictors = [PredictorForm(p, self.n, clusters, latents, starts) for p in plan.predictors]
         if joined:
@@ -121,7 +123,7 @@ class Units:
             if k == predictor
         ]
         if len(parts) == 1 and isinstance(parts[0][0], slice):
-            return parts[0][1]
+            return np.asarray(parts[0][1])
         slope = np.zeros(gs.shape[1:])
         for rows, values in parts:
             slope[rows] += values[rows]
@@ -138,3 +140,15 @@ class Units:
             # the last row collects what unused channels give
             adjoint[channel, rows] += values
         return adjoint[:-1]
+
+
+def top_edges(levels: Sequence[LevelPlan]) -> list[Index]:
+    """Return, for each level, the first cluster of each top-level cluster."""
+    count = levels[-1].clusters
+    edges = [np.arange(count + 1, dtype=np.intp)]
+    top = np.arange(count, dtype=np.intp)
+    for level in reversed(levels[:-1]):
+        assert level.parent is not None
+        top = top[level.parent]
+        edges.insert(0, np.searchsorted(top, np.arange(count + 1)).astype(np.intp))
+    return edges

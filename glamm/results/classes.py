@@ -47,6 +47,9 @@ class FitWithData(Protocol):
     index: pd.Index
     threads: int | None
 
+    def covariance(self, cov_type: str) -> tuple[Array, tuple[str, ...]]:
+        """Return the covariance matrix of the reported parameters, and why some have no standard error."""
+
 
 def class_orders(graph: ModelGraph) -> tuple[str, ...]:
     """Return for each class variable how its classes are numbered: by size, by location or as named."""

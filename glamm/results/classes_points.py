@@ -34,7 +34,7 @@ def mass_points(fit: ClassFit, name: str | None = None) -> pd.DataFrame:
 
 
 def _latent_columns(fit: ClassFit, own: str) -> dict[str, Array]:
-    """Return the locations of a latent variable on mass points `own`, and their errors; empty if it is none."""
+    """Return the locations of the latent variable on mass points `own`, and their errors, if there is one."""
     parameters = fit.source.lowered.parameters
     found = {
         k: row.response

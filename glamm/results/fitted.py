@@ -10,33 +10,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.compile import LevelLayout, Lowered, Plan
+from glamm.compile import LevelLayout, Lowered
 from glamm.compile.classes import ClassStates
 from glamm.compile.factors import fill_factor
 from glamm.errors import GlammError
-from glamm.graph import ROW, FamilySpec
-from glamm.inference import Missing, Objective, Optimum, Status
+from glamm.graph import ROW
+from glamm.inference import Missing, Objective, Optimum
 from glamm.inference.covariance import opg, sandwich
 from glamm.inference.discrete import DiscreteObjective, objective_for
 from glamm.inference.forms import clusters_of
-from glamm.results.classes_notes import class_notes
 from glamm.results.covariance import check_covariance, delta_method
-from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
+from glamm.results.facts_of import facts_of
 from glamm.results.fit_measures import FitMeasures, fit_measures
 from glamm.results.forms import Forms, LevelPosterior, evaluate_forms
-from glamm.results.held import held_parameters
 from glamm.results.moments import implied_moments
 from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
 from glamm.results.standardized import Standardized, standardized
-from glamm.results.weights import unit_weights
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["FittedSource", "facts_of", "fitted_result"]
+__all__ = ["FittedSource", "fitted_result"]
 
 
 class FittedSource:
@@ -376,82 +373,6 @@ def _reason(kind: str, value: float, involved: list[Missing]) -> str:
         return f"{value:.0f}, on the boundary: no standard error"
     why = (involved or [Missing.NOT_COMPUTED])[0]
     return f"no standard error: {why.value}"
-
-
-def _units(plan: Plan, data_rows: Sequence[Index]) -> float:
-    """Return the number of response units, frequency weights of all levels counted.
-
-    Parameters
-    ----------
-    plan : Plan
-    data_rows : sequence of ndarray of intp
-        Row of the data of each unit of each response.
-    """
-    total = 0.0
-    for response, rows in zip(plan.responses, data_rows, strict=True):
-        weight = unit_weights(plan, response)
-        # with classes each row of the data has a copy for every class
-        total += float(
-            weight.sum() if _distinct(rows) else weight[np.unique(rows, return_index=True)[1]].sum()
-        )
-    return total
-
-
-def _distinct(rows: Index) -> bool:
-    """Return whether rows ascend, as they do where no row of the data has copies."""
-    return bool(np.all(rows[:-1] < rows[1:]))
-
-
-def facts_of(lowered: Lowered, optimum: Optimum) -> Facts:
-    """Return the plain facts of a fit."""
-    origin = lowered.origin
-    rows = [layout.rows if origin is None else origin[layout.rows] for layout in lowered.responses]
-    responses = []
-    for response, layout, own in zip(lowered.graph.responses, lowered.responses, rows, strict=True):
-        spec = response.family
-        link = spec.link or layout.family.link.name
-        responses.append(
-            ResponseFact(
-                layout.name,
-                str(FamilySpec(spec.name, link, spec.link_args, spec.options)),
-                len(own) if _distinct(own) else len(np.unique(own)),
-                tuple((p.name, p.label) for p in layout.predictors),
-                layout.categories,
-                "sigma" if layout.family.is_quadratic(0) else "",
-            )
-        )
-    levels = tuple(
-        LevelFact(
-            layout.name,
-            len(set(layout.labels)) if layout.labels else plan.clusters,
-            tuple(layout.latents[k] for k in layout.effects),
-            tuple(latent.name for latent in lowered.latents if latent.level == level),
-        )
-        for level, (layout, plan) in enumerate(zip(lowered.levels, lowered.plan.levels, strict=True))
-    )
-    return Facts(
-        formula=lowered.graph.source.strip(),
-        responses=tuple(responses),
-        levels=levels,
-        nobs=_units(lowered.plan, rows),
-        n_parameters=optimum.n_free,
-        log_likelihood=float(optimum.loglik),
-        points=tuple(optimum.points),
-        rule=optimum.rule,
-        integration_error=optimum.integration_error,
-        converged=optimum.converged,
-        status=optimum.status.value,
-        gradient=float(optimum.relative_gradient),
-        condition=float(optimum.condition),
-        interrupted=optimum.status is Status.INTERRUPTED,
-        notes=lowered.messages + class_notes(lowered, optimum),
-        integration=optimum.integration,
-        classes=tuple(
-            ClassFact(states.variable.name, states.variable.level, states.labels)
-            for states in lowered.classes
-        ),
-        held=held_parameters(lowered),
-    )
 
 
 def fitted_result(

@@ -259,6 +259,7 @@ def test_saved_fits_come_back(request, name, tmp_path):
     for kind in ("response", "marginal", "linear"):
         np.testing.assert_array_equal(back.predict(data, kind), fit.predict(data, kind))
 
+
 # ------------------------------------------------ classes of rows in groups
 
 NESTED = "y ~ c + (1 | g); c ~ classes(2) + x"

@@ -25,7 +25,7 @@ def clustered():
 
 @pytest.fixture(scope="module")
 def items():
-    """Return 600 answers to four binary items that measure a latent variable on two points, and a covariate."""
+    """Return 600 answers to four binary items of a latent variable on two points, and a covariate."""
     rng = np.random.default_rng(5)
     w = rng.normal(size=600)
     eta = rng.choice(POINTS, 600) + 0.5 * w
