@@ -19,6 +19,8 @@ from glamm.inference import Missing, Objective, Optimum
 from glamm.inference.covariance import opg, sandwich
 from glamm.inference.discrete import DiscreteObjective, objective_for
 from glamm.inference.forms import clusters_of
+from glamm.protocols import LatentRatio
+from glamm.protocols.latents import natural
 from glamm.results.covariance import check_covariance, delta_method
 from glamm.results.facts_of import facts_of
 from glamm.results.fit_measures import FitMeasures, fit_measures
@@ -28,6 +30,7 @@ from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
+from glamm.results.source import CoordinateLaw
 from glamm.results.standardized import Standardized, standardized
 
 Array = NDArray[np.float64]
@@ -298,6 +301,29 @@ class FittedSource:
                 )
             )
         return tuple(found)
+
+    def coordinate_laws(self) -> tuple[CoordinateLaw, ...]:
+        """Return the distributions of the standard coordinates that are not normal."""
+        laws = []
+        for ratio in self.lowered.plan.ratios:
+            assert isinstance(ratio.family, LatentRatio)
+            coordinate = ratio.predictors[0].coordinate
+            assert coordinate is not None
+            # the parameters of a distribution are the same in all clusters
+            linear = [
+                np.array(np.ravel(p.offset)[0] + p.design[0] @ self.theta[p.coefficient])
+                for p in ratio.predictors[1:]
+            ]
+            found = natural(ratio.family.distribution.parameters, linear)
+            laws.append(CoordinateLaw(*coordinate, ratio.family.distribution, tuple(map(float, found))))
+        return tuple(laws)
+
+    def residual_covariances(self) -> tuple[tuple[int, int, float], ...]:
+        """Return pairs of responses, by position, and the covariance of their residuals in a row."""
+        return tuple(
+            (pair.first, pair.second, float(self.theta[pair.index]) if pair.index >= 0 else pair.held)
+            for pair in self.lowered.plan.residual_covariances
+        )
 
     def _memberships(self, clusters: Sequence[Index | None]) -> tuple[MembershipRows, ...]:
         """Return the membership models in rows of given clusters."""

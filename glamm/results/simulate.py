@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,25 @@ Index = NDArray[np.intp]
 __all__ = ["simulate"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """Draws of one response.
+
+    Attributes
+    ----------
+    y : ndarray, shape (units, ny)
+    nu : list of ndarray, shape (units,)
+        Linear predictors.
+    shown_by, position : ndarray of intp
+        Unit and row of the data of each row that shows one.
+    """
+
+    y: Array
+    nu: list[Array]
+    shown_by: Index
+    position: Index
+
+
 class _Simulation:
     """Draws of the responses of a fit.
 
@@ -33,24 +53,49 @@ class _Simulation:
         self.branches = source.branches()
         self.factors = source.factors()
         self.forms = [layout.form for layout in source.layout.responses]
+        self.laws = source.coordinate_laws()
+        self.covariances = source.residual_covariances()
 
     def draw(self, rng: np.random.Generator) -> pd.DataFrame:
         """Return one draw of every response column, by column name."""
         coordinates = self._coordinates(rng)
         chosen = self._chosen(coordinates, rng)
         columns: dict[str, Any] = {}
-        for rows, y, form in zip(self.responses, self.observed, self.forms, strict=True):
+        drawn_units = []
+        for rows, y in zip(self.responses, self.observed, strict=True):
             at = _values(rows.space, coordinates, rows.clusters)
             nu = [predictor.expected(at) for predictor in rows.predictors]
             kept = np.flatnonzero(chosen[0][rows.clusters[0]])
             position = rows.position[kept]
             units, first, shown_by = np.unique(rows.unit[kept], return_index=True, return_inverse=True)
             at_units = [value[kept[first]] for value in nu]
-            drawn = rows.family.simulate(rng, y[units], rows.categories, at_units)[shown_by]
-            shown = rows.family.decode(form.call, drawn)
+            drawn = rows.family.simulate(rng, y[units], rows.categories, at_units)
+            drawn_units.append(_Drawn(drawn, at_units, shown_by, position))
+        self._correlate(drawn_units, rng)
+        for rows, form, found in zip(self.responses, self.forms, drawn_units, strict=True):
+            shown = rows.family.decode(form.call, found.y[found.shown_by])
             for name, values in zip(form.factors, shown.T, strict=True):
-                columns[name] = self._column(values, position, rows.categories)
+                columns[name] = self._column(values, found.position, rows.categories)
         return pd.DataFrame(columns, index=self.index)
+
+    def _correlate(self, drawn: Sequence[_Drawn], rng: np.random.Generator) -> None:
+        """Draw the Gaussian responses whose residuals covary anew, rows of the data together."""
+        members = sorted({r for first, second, _ in self.covariances for r in (first, second)})
+        if not members:
+            return
+        n, k = len(self.index), len(members)
+        sd, present = np.ones((n, k)), np.zeros((n, k), dtype=bool)
+        for m, r in enumerate(members):
+            sd[drawn[r].position, m] = np.exp(drawn[r].nu[1][drawn[r].shown_by])
+            present[drawn[r].position, m] = True
+        matrix = sd[:, :, None] ** 2 * np.eye(k)
+        for first, second, value in self.covariances:
+            a, b = members.index(first), members.index(second)
+            matrix[:, a, b] = matrix[:, b, a] = np.where(present[:, a] & present[:, b], value, 0.0)
+        residual = (np.linalg.cholesky(matrix) @ rng.standard_normal((n, k, 1)))[:, :, 0]
+        for m, r in enumerate(members):
+            found = drawn[r]
+            found.y[found.shown_by, 0] = found.nu[0][found.shown_by] + residual[found.position, m]
 
     def _column(self, values: Array, position: Index, categories: tuple[str, ...]) -> Any:
         if not categories:
@@ -63,10 +108,14 @@ class _Simulation:
 
     def _coordinates(self, rng: np.random.Generator) -> list[Array]:
         """Return standard coordinates of each level, shape (clusters of the plan, q)."""
-        drawn = []
+        drawn: list[Array] = []
         for branches, factor in zip(self.branches, self.factors, strict=True):
             # the copies of a cluster in its classes share them
-            values = rng.standard_normal((int(branches.copy_of.max(initial=-1)) + 1, len(factor)))
+            size = int(branches.copy_of.max(initial=-1)) + 1
+            values = rng.standard_normal((size, len(factor)))
+            for law in self.laws:
+                if law.level == len(drawn):
+                    values[:, law.coordinate] = law.draw(rng, size)
             drawn.append(values[branches.copy_of])
         return drawn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from glamm.compile import LevelLayout
 from glamm.errors import GlammError
+from glamm.protocols import LatentDistribution
 from glamm.results.fit_measures import FitMeasures
 from glamm.results.forms import LevelPosterior
 from glamm.results.posterior import Clusters, Scores
@@ -18,7 +20,29 @@ from glamm.results.rows import Branches, ModelLayout, ResponseRows
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Source"]
+__all__ = ["CoordinateLaw", "Source"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoordinateLaw:
+    """The distribution of a standard coordinate that is not normal.
+
+    Attributes
+    ----------
+    level, coordinate : int
+    distribution : LatentDistribution
+    parameters : tuple of float
+        On their natural scales.
+    """
+
+    level: int
+    coordinate: int
+    distribution: LatentDistribution
+    parameters: tuple[float, ...]
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        """Return draws, shape (size,)."""
+        return np.asarray(self.distribution.simulate(rng, size, *self.parameters))
 
 
 class Source(Protocol):
@@ -54,6 +78,12 @@ class Source(Protocol):
 
     def branches(self) -> tuple[Branches, ...]:
         """Return the clusters of the plan and their membership models, lowest level first."""
+
+    def coordinate_laws(self) -> tuple[CoordinateLaw, ...]:
+        """Return the distributions of the standard coordinates that are not normal."""
+
+    def residual_covariances(self) -> tuple[tuple[int, int, float], ...]:
+        """Return pairs of responses, by position, and the covariance of their residuals in a row."""
 
     def fit_measures(self, parameters: int) -> FitMeasures | GlammError:
         """Return the fit measures, or why there are none.

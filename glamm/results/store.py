@@ -40,6 +40,7 @@ from glamm.results.portable import (
 )
 from glamm.results.posterior import Clusters, Scores
 from glamm.results.rows import Branches, ModelLayout, ResponseRows
+from glamm.results.source import CoordinateLaw
 from glamm.results.standardized import standardized_frame
 
 if TYPE_CHECKING:
@@ -145,6 +146,14 @@ class StoredSource:
         return new_rows(self.layout, self.theta, self.cholesky, self.probabilities, newdata)
 
     def branches(self) -> tuple[Branches, ...]:
+        """Refuse: a file holds no data."""
+        raise _no_data("simulations")
+
+    def coordinate_laws(self) -> tuple[CoordinateLaw, ...]:
+        """Refuse: a file holds no data."""
+        raise _no_data("simulations")
+
+    def residual_covariances(self) -> tuple[tuple[int, int, float], ...]:
         """Refuse: a file holds no data."""
         raise _no_data("simulations")
 

@@ -43,9 +43,24 @@ def test_residual_covariances_and_derived_parameters_are_in_the_tables():
 POINTS = "eta =~ y1 + y2 + y3; eta ~ npml(3) + z"
 
 
+POINT_VALUES = {
+    "y1 ~ 1": 0.4,
+    "eta =~ y2": 1.3,
+    "eta ~ z": 0.7,
+    "eta ~ npml(3)[1]": -0.9,
+    "eta ~ npml(3)[2]": 0.2,
+    "eta ~ npml(3)[1] ~ 1": 0.3,
+    "eta ~ npml(3)[2] ~ 1": -0.6,
+}
+
+
 def test_mass_points_in_predictions_for_new_data(tmp_path):
-    found = result_at(POINTS, DATA)
+    odds = np.exp([0.3, -0.6])
+    # the mean of the points is 0
+    third = {"eta ~ npml(3)[3]": 0.9 * odds[0] - 0.2 * odds[1]}
+    found = result_at(POINTS, DATA, values=POINT_VALUES | third)
     p = found.params
+    assert p["eta ~ npml(3)[1]"] == pytest.approx(-0.9)
     new = pd.DataFrame({"z": [0.3, -1.2]})
     expected = {"y1": p["y1 ~ 1"] + p["eta ~ z"] * new["z"]}
     expected |= {y: p[f"{y} ~ 1"] + p[f"eta =~ {y}"] * p["eta ~ z"] * new["z"] for y in ("y2", "y3")}
@@ -55,3 +70,27 @@ def test_mass_points_in_predictions_for_new_data(tmp_path):
             np.testing.assert_allclose(fit.predict(new, kind), pd.DataFrame(expected), rtol=1e-9, atol=1e-12)
     assert "Mass points" in str(found.summary())
     assert (found.tidy()["effect"] == "location").sum() >= 2
+
+
+def test_simulated_residuals_covary():
+    values = {"sigma(y1)": 2.0, "sigma(y2)": 0.5, "y1 ~~ y2": 0.7, "y1 ~ z": 1.5}
+    found = result_at(COVARYING, DATA, values=values)
+    draws = found.simulate(20_000, seed=8)
+    residuals = [
+        draws.xs(y, axis=1, level="column") - found.predict(None, "response")[y].to_numpy()[:, None]
+        for y in ("y1", "y2")
+    ]
+    covariance = np.cov([r.to_numpy().ravel() for r in residuals])
+    # 400,000 draws: the standard errors of the entries are 0.009, 0.002 and 0.0006
+    np.testing.assert_allclose(covariance, [[4.0, 0.7], [0.7, 0.25]], atol=0.03)
+
+
+def test_simulated_latent_variables_have_their_distribution():
+    values = {"shape(eta)": 6.0, "eta ~~ eta": 4.0, "sigma(y1)": 0.1, "eta =~ y2": 1.0}
+    found = result_at("eta =~ y1 + y2 + y3; eta ~ skew_normal()", DATA, values=values)
+    draws = found.simulate(5_000, seed=9).xs("y1", axis=1, level="column").to_numpy().ravel()
+    draws = (draws - draws.mean()) / draws.std()
+    delta = 6.0 / np.sqrt(37.0)
+    about = delta * np.sqrt(2.0 / np.pi)
+    skewness = (4.0 - np.pi) / 2.0 * about**3 / (1.0 - about**2) ** 1.5
+    assert (draws**3).mean() == pytest.approx(skewness, abs=0.04)
