@@ -8,7 +8,7 @@ coordinates of all levels, level 0 first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,16 @@ class PredictorPlan:
         """Whether it depends on latent variables."""
         return bool(self.loadings or self.terms or self.coordinate)
 
+    def take(self, rows: Index) -> PredictorPlan:
+        """Return it for some of its rows, in the order given and with repetitions."""
+        return replace(
+            self,
+            design=np.ascontiguousarray(self.design[rows]),
+            offset=np.asarray(self.offset)[rows] if np.ndim(self.offset) else self.offset,
+            loadings=tuple(replace(p, design=np.ascontiguousarray(p.design[rows])) for p in self.loadings),
+            terms=tuple(replace(t, design=np.ascontiguousarray(t.design[rows])) for t in self.terms),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MassPoints:
@@ -218,6 +228,11 @@ class LatentPlan:
     coordinate: int
     points: MassPoints | None = None
 
+    def take(self, clusters: Index) -> LatentPlan:
+        """Return it for some clusters of its level."""
+        scale = None if self.scale is None else self.scale.take(clusters)
+        return replace(self, predictor=self.predictor.take(clusters), scale=scale)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResponsePlan:
@@ -247,6 +262,25 @@ class ResponsePlan:
     predictors: tuple[PredictorPlan, ...]
     channels: Index | None
     row: Index | None = None
+
+    def take(self, units: Index, cluster: Index) -> ResponsePlan:
+        """Return some of its units, which stand in other clusters.
+
+        Parameters
+        ----------
+        units : ndarray of intp, shape (m,)
+        cluster : ndarray of intp, shape (m,)
+            Ascending.
+        """
+        return replace(
+            self,
+            encoded=replace(self.encoded, y=np.ascontiguousarray(self.encoded.y[units])),
+            cluster=np.ascontiguousarray(cluster, dtype=np.intp),
+            weight=None if self.weight is None else self.weight[units],
+            predictors=tuple(predictor.take(units) for predictor in self.predictors),
+            channels=None if self.channels is None else self.channels[units],
+            row=None if self.row is None else self.row[units],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import LatentPlan, LevelPlan, Plan, PredictorPlan, ResponsePlan
+from glamm.compile.plan import LevelPlan, Plan, PredictorPlan, ResponsePlan
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -134,32 +134,10 @@ def _same(plan: Plan, standing: Index) -> bool:
     return True
 
 
-def _rows_of_predictor(predictor: PredictorPlan, rows: Index) -> PredictorPlan:
-    return replace(
-        predictor,
-        design=predictor.design[rows],
-        offset=np.asarray(predictor.offset)[rows] if np.ndim(predictor.offset) else predictor.offset,
-        loadings=tuple(replace(part, design=part.design[rows]) for part in predictor.loadings),
-        terms=tuple(replace(part, design=part.design[rows]) for part in predictor.terms),
-    )
-
-
 def _units_of(response: ResponsePlan, number: Index) -> ResponsePlan:
     """Return the units of the clusters that have a number from 0 up; others have -1."""
     rows = np.flatnonzero(number[response.cluster] >= 0)
-    return replace(
-        response,
-        encoded=replace(response.encoded, y=np.ascontiguousarray(response.encoded.y[rows])),
-        cluster=number[response.cluster[rows]],
-        weight=None if response.weight is None else response.weight[rows],
-        predictors=tuple(_rows_of_predictor(predictor, rows) for predictor in response.predictors),
-        channels=None if response.channels is None else response.channels[rows],
-    )
-
-
-def _latent_of(latent: LatentPlan, rows: Index) -> LatentPlan:
-    scale = None if latent.scale is None else _rows_of_predictor(latent.scale, rows)
-    return replace(latent, predictor=_rows_of_predictor(latent.predictor, rows), scale=scale)
+    return response.take(rows, number[response.cluster[rows]])
 
 
 def collapse(plan: Plan) -> Patterns | None:
@@ -191,7 +169,7 @@ def collapse(plan: Plan) -> Patterns | None:
         plan,
         levels=(replace(level, clusters=len(kept), weight=total),),
         responses=tuple(_units_of(response, number) for response in plan.responses),
-        latents=tuple(_latent_of(latent, kept) for latent in plan.latents),
+        latents=tuple(latent.take(kept) for latent in plan.latents),
         memberships=tuple(_units_of(response, number) for response in plan.memberships),
         ratios=tuple(_units_of(response, number) for response in plan.ratios),
     )

@@ -13,8 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
-from glamm.protocols import Encoded
+from glamm.compile.plan import Plan, ResponsePlan
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -89,26 +88,7 @@ def _spread(plan: Plan, response: ResponsePlan) -> ResponsePlan:
         offset = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         rows, cluster = np.repeat(rows, counts), np.repeat(begin, counts) + offset
     order = np.argsort(cluster, kind="stable")
-    rows, cluster = rows[order], np.ascontiguousarray(cluster[order], dtype=np.intp)
-    y = np.ascontiguousarray(response.encoded.y[rows])
-    return replace(
-        response,
-        encoded=Encoded(y, response.encoded.categories),
-        cluster=cluster,
-        weight=None if response.weight is None else response.weight[rows],
-        predictors=tuple(_rows_of(predictor, rows) for predictor in response.predictors),
-        channels=None if response.channels is None else response.channels[rows],
-    )
-
-
-def _rows_of(predictor: PredictorPlan, rows: Index) -> PredictorPlan:
-    return replace(
-        predictor,
-        design=np.ascontiguousarray(predictor.design[rows]),
-        offset=predictor.offset[rows] if isinstance(predictor.offset, np.ndarray) else predictor.offset,
-        loadings=tuple(replace(v, design=np.ascontiguousarray(v.design[rows])) for v in predictor.loadings),
-        terms=tuple(replace(v, design=np.ascontiguousarray(v.design[rows])) for v in predictor.terms),
-    )
+    return response.take(rows[order], cluster[order])
 
 
 # ---------------------------------------------------------------- nodes

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.plan import LatentPlan, LevelPlan, Plan, PredictorPlan, ResponsePlan
-from glamm.protocols import Encoded
+from glamm.compile.plan import LevelPlan, Plan, ResponsePlan
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -45,7 +44,7 @@ def sampled(plan: Plan, limit: int) -> Plan:
         plan,
         levels=levels,
         responses=tuple(_response(response, kept[0]) for response in plan.responses),
-        latents=tuple(_latent(latent, kept[latent.level]) for latent in plan.latents),
+        latents=tuple(latent.take(kept[latent.level]) for latent in plan.latents),
         memberships=tuple(_response(response, kept[0]) for response in plan.memberships),
         ratios=tuple(_response(response, kept[0]) for response in plan.ratios),
     )
@@ -70,31 +69,8 @@ def _level(level: LevelPlan, kept: list[Index], i: int) -> LevelPlan:
     )
 
 
-def _predictor(plan: PredictorPlan, rows: Index) -> PredictorPlan:
-    return replace(
-        plan,
-        design=plan.design[rows],
-        offset=plan.offset[rows] if isinstance(plan.offset, np.ndarray) and plan.offset.ndim else plan.offset,
-        loadings=tuple(replace(part, design=part.design[rows]) for part in plan.loadings),
-        terms=tuple(replace(term, design=term.design[rows]) for term in plan.terms),
-    )
-
-
-def _latent(latent: LatentPlan, rows: Index) -> LatentPlan:
-    scale = None if latent.scale is None else _predictor(latent.scale, rows)
-    return replace(latent, predictor=_predictor(latent.predictor, rows), scale=scale)
-
-
 def _response(response: ResponsePlan, kept: Index) -> ResponsePlan:
     first = np.searchsorted(response.cluster, kept, side="left")
     last = np.searchsorted(response.cluster, kept, side="right")
     rows = _ranges(first, last)
-    return replace(
-        response,
-        encoded=Encoded(response.encoded.y[rows], response.encoded.categories),
-        cluster=np.searchsorted(kept, response.cluster[rows]).astype(np.intp),
-        weight=None if response.weight is None else response.weight[rows],
-        predictors=tuple(_predictor(p, rows) for p in response.predictors),
-        channels=None if response.channels is None else response.channels[rows],
-        row=None if response.row is None else response.row[rows],
-    )
+    return response.take(rows, np.searchsorted(kept, response.cluster[rows]))

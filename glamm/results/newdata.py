@@ -66,14 +66,11 @@ def new_rows(
         own = np.arange(len(kept), dtype=np.intp)
         above: list[Index | None] = [own] * len(layout.levels)
         unseen: list[Index | None] = [None] * len(layout.levels)
-        owners = [[_take(p, kept) for p in part] for part in (predictors, *memberships)]
+        owners = [[p.take(kept) for p in part] for part in (predictors, *memberships)]
         forms = evaluate_forms(
             theta,
             factors,
-            [
-                (_take_latent(latent, kept), unseen[: latent.level] + above[latent.level :])
-                for latent in latents
-            ],
+            [(latent.take(kept), unseen[: latent.level] + above[latent.level :]) for latent in latents],
             [(part, above) for part in owners],
         )
         here = tuple(cluster[kept] for cluster in clusters)
@@ -214,19 +211,3 @@ def _complete(
                 seen.add(number)
                 todo += [part for part in (latents[number].predictor, latents[number].scale) if part]
     return complete
-
-
-def _take(predictor: PredictorPlan, rows: Index) -> PredictorPlan:
-    offset = predictor.offset[rows] if isinstance(predictor.offset, np.ndarray) else predictor.offset
-    return replace(
-        predictor,
-        design=predictor.design[rows],
-        offset=offset,
-        loadings=tuple(LoadingPlan(p.level, p.design[rows], p.latent) for p in predictor.loadings),
-        terms=tuple(replace(term, design=term.design[rows]) for term in predictor.terms),
-    )
-
-
-def _take_latent(latent: LatentPlan, rows: Index) -> LatentPlan:
-    scale = None if latent.scale is None else _take(latent.scale, rows)
-    return replace(latent, predictor=_take(latent.predictor, rows), scale=scale)
