@@ -1,18 +1,43 @@
-"""Families whose category probabilities are log-linear: ``log P(k) = v_k' nu - log sum_m exp(v_m' nu)``."""
+"""What families of categories share: codes, draws, derivatives of log-linear probabilities."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from glamm.numdiff import pairs
-from glamm.protocols import Array
+from glamm.plugins.families._common import draw_categories, encode_categories
+from glamm.protocols import Array, Column, Encoded, Family, Link
 
-__all__ = ["log_linear_derivatives"]
+__all__ = ["CategoryFamily", "OrderedFamily", "log_linear_derivatives"]
+
+
+class CategoryFamily(Family):
+    """A family whose columns of y are the code of a category, 0 .. C-1, and C - 1."""
+
+    def simulate(
+        self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
+    ) -> Array:
+        code = draw_categories(rng, self.mean_value(categories, nu))
+        return np.column_stack((code, y[:, 1]))
+
+
+class OrderedFamily(CategoryFamily):
+    """A family of ordered categories."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
+        codes, labels = encode_categories(columns[0], self.name)
+        return Encoded(np.column_stack((codes, np.full_like(codes, len(labels) - 1))), labels)
 
 
 def log_linear_derivatives(p: Array, design: Array, taken: Array, order: int) -> list[list[Array]]:
     """Return the derivatives of the log probability of the categories taken, orders 1 to `order`.
 
+    Probabilities are log-linear: ``log P(k) = v_k' nu - log sum_m exp(v_m' nu)``.
     Beyond the first they are minus the cumulants of the rows of `design` under `p`.
 
     Parameters

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import softmax
 
 from glamm.protocols import Array, Column
 
@@ -41,7 +41,7 @@ def by_alternative(nu: Sequence[Array], shape: tuple[int, ...] = ()) -> Array:
 
 def shares(scores: Array) -> Array:
     """Return the probabilities proportional to ``exp(scores)`` on the last axis."""
-    return np.asarray(np.exp(scores - logsumexp(scores, axis=-1, keepdims=True)))
+    return np.asarray(softmax(scores, axis=-1))
 
 
 def name_of_set(column: Column, row: int) -> str:

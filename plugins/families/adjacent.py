@@ -7,22 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
-from glamm.plugins.families._categories import log_linear_derivatives
+from glamm.plugins.families._categories import OrderedFamily, log_linear_derivatives
 from glamm.plugins.families._common import (
     compiled,
     cumulative_proportions,
-    draw_categories,
-    encode_categories,
     normalised,
 )
-from glamm.protocols import Array, Column, Encoded, Family, Link, Predictor
+from glamm.protocols import Array, Encoded, Predictor
 
 __all__ = ["Adjacent"]
 
 
-class Adjacent(Family):
+class Adjacent(OrderedFamily):
     """``log P(y = k) / P(y = k - 1) = mu - step_k``, k = 1 .. C-1.
 
     The partial credit model where ``mu`` holds a latent variable with loading 1, the generalized one where
@@ -33,13 +31,6 @@ class Adjacent(Family):
 
     name = "adjacent"
     links = ("logit",)
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-
-    def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
-        codes, labels = encode_categories(columns[0], self.name)
-        return Encoded(np.column_stack((codes, np.full_like(codes, len(labels) - 1))), labels)
 
     def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
         steps = (Predictor("step", f"{a}|{b}") for a, b in itertools.pairwise(encoded.categories))
@@ -77,10 +68,4 @@ class Adjacent(Family):
 
     def mean_value(self, encoded_categories: tuple[str, ...], nu: Sequence[Array]) -> Array:
         scores = self._scores(nu)
-        return np.asarray(np.exp(scores - logsumexp(scores, axis=-1, keepdims=True)))
-
-    def simulate(
-        self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
-    ) -> Array:
-        code = draw_categories(rng, self.mean_value(categories, nu))
-        return np.column_stack((code, y[:, 1]))
+        return np.asarray(softmax(scores, axis=-1))

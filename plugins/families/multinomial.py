@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import softmax
 
-from glamm.plugins.families._categories import log_linear_derivatives
+from glamm.plugins.families._categories import CategoryFamily, log_linear_derivatives
 from glamm.plugins.families._common import (
     compiled,
     cumulative_proportions,
-    draw_categories,
     encode_categories,
     normalised,
 )
-from glamm.protocols import Array, Column, Encoded, Family, Link, Predictor, ResponseError
+from glamm.protocols import Array, Column, Encoded, Link, Predictor, ResponseError
 
 __all__ = ["Multinomial"]
 
 
-class Multinomial(Family):
+class Multinomial(CategoryFamily):
     """A category among C; predictor k is the log odds of category k against the reference.
 
     Channels: the C - 1 predictors. Columns of y: the code (0 is the reference, k the category of
@@ -87,10 +86,4 @@ class Multinomial(Family):
     def mean_value(self, encoded_categories: tuple[str, ...], nu: Sequence[Array]) -> Array:
         predictors = np.broadcast_arrays(*(np.asarray(value, float) for value in nu))
         log_odds = np.stack([np.zeros_like(predictors[0]), *predictors], axis=-1)
-        return np.asarray(np.exp(log_odds - logsumexp(log_odds, axis=-1, keepdims=True)))
-
-    def simulate(
-        self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
-    ) -> Array:
-        code = draw_categories(rng, self.mean_value(categories, nu))
-        return np.column_stack((code, y[:, 1]))
+        return np.asarray(softmax(log_odds, axis=-1))

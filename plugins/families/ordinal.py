@@ -9,20 +9,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.plugins.families._categories import OrderedFamily
 from glamm.plugins.families._common import (
     compiled,
     cumulative_proportions,
-    draw_categories,
-    encode_categories,
     normalised,
 )
 from glamm.plugins.families._intervals import interval_block
-from glamm.protocols import Array, Column, Encoded, Family, Interval, Link, Predictor
+from glamm.protocols import Array, Encoded, Interval, Predictor
 
 __all__ = ["Ordinal"]
 
 
-class Ordinal(Family):
+class Ordinal(OrderedFamily):
     """``P(y <= k) = F((threshold_k - mu) / scale)``, k = 0 .. C-2; F is the link's inverse.
 
     Channels: ``mu``, the threshold below the category, the threshold above it, ``log scale``. The first
@@ -33,13 +32,6 @@ class Ordinal(Family):
     name = "ordinal"
     links = ("logit", "probit", "cloglog", "loglog")
     mean: ClassVar[Interval] = Interval(0.0, 1.0)
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-
-    def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
-        codes, labels = encode_categories(columns[0], self.name)
-        return Encoded(np.column_stack((codes, np.full_like(codes, len(labels) - 1))), labels)
 
     def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
         labels = encoded.categories
@@ -99,9 +91,3 @@ class Ordinal(Family):
         upper = -np.diff(above, axis=-1, prepend=ones, append=zeros)
         in_upper = np.concatenate((np.zeros_like(zeros, bool), below > 0.5), axis=-1)
         return np.asarray(np.where(in_upper, upper, lower))
-
-    def simulate(
-        self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
-    ) -> Array:
-        code = draw_categories(rng, self.mean_value(categories, nu))
-        return np.column_stack((code, y[:, 1]))

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.numdiff import differentiate, pairs
-from glamm.plugins.families._common import compiled, draw_categories, encode_categories, normalised
-from glamm.protocols import Array, Column, Encoded, Family, Interval, Link, Predictor
+from glamm.plugins.families._categories import OrderedFamily
+from glamm.plugins.families._common import compiled, normalised
+from glamm.protocols import Array, Encoded, Interval, Predictor
 
 __all__ = ["Sequential"]
 
 
-class Sequential(Family):
+class Sequential(OrderedFamily):
     """Steps taken one after the other: ``P(y = k | y >= k) = F(threshold_k - mu)``, k = 0 .. C-2.
 
     Channels: ``mu``, then the thresholds; a unit of category k meets thresholds 0 .. min(k, C-2), the
@@ -26,13 +27,6 @@ class Sequential(Family):
     name = "sequential"
     links = ("logit", "probit", "cloglog")
     mean: ClassVar[Interval] = Interval(0.0, 1.0)
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-
-    def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
-        codes, labels = encode_categories(columns[0], self.name)
-        return Encoded(np.column_stack((codes, np.full_like(codes, len(labels) - 1))), labels)
 
     def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
         labels = encoded.categories
@@ -101,12 +95,6 @@ class Sequential(Family):
             logs.append(log_reached + self.link.log_inverse(x))
             log_reached = log_reached + self.link.log_complement(x)
         return np.asarray(np.exp(np.stack([*logs, log_reached], axis=-1)))
-
-    def simulate(
-        self, rng: np.random.Generator, y: Array, categories: tuple[str, ...], nu: Sequence[Array]
-    ) -> Array:
-        code = draw_categories(rng, self.mean_value(categories, nu))
-        return np.column_stack((code, y[:, 1]))
 
 
 def _derivative(steps: Sequence[Sequence[Array]], channels: tuple[int, ...], shape: tuple[int, ...]) -> Array:
