@@ -9,6 +9,7 @@ import pytest
 from cookbook_data import ROWS, STRUCTURAL
 from latent_models import Latent, Response, Structure, Term, by_lattice, by_moments, lattice
 from scipy.special import logsumexp
+from scipy.stats import norm
 
 import glamm
 from glamm.inference import Objective
@@ -186,12 +187,8 @@ def missing_covariate(b, data):
     seen = data["z"].notna()
     z = data["z"].where(seen, mean)
     sd = np.where(seen, b["sigma(late)"], np.hypot(b["sigma(late)"], b["late ~ mi(z)"] * b["sigma(z)"]))
-    late = normal(data["late"], b["late ~ 1"] + b["late ~ x"] * data["x"] + b["late ~ mi(z)"] * z, sd)
-    return late.sum() + normal(data["z"], mean, b["sigma(z)"])[seen].sum()
-
-
-def normal(y, mean, sd):
-    return -0.5 * np.log(2.0 * np.pi) - np.log(sd) - 0.5 * ((y - mean) / sd) ** 2
+    late = norm.logpdf(data["late"], b["late ~ 1"] + b["late ~ x"] * data["x"] + b["late ~ mi(z)"] * z, sd)
+    return late.sum() + norm.logpdf(data["z"], mean, b["sigma(z)"])[seen].sum()
 
 
 def chosen_in_turn(b, data, name, taken):

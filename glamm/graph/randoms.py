@@ -31,7 +31,7 @@ def add_random(drafts: Drafts, written: Random | Call, members: Members) -> None
     inner = drafts.expander.expand(random.terms)
     if inner.randoms or inner.offsets or inner.specials:
         drafts.problem("random effects hold terms only, no offset and no other random effect", random.span)
-    for term in inner.latent_terms:
+    for term in (term for term in inner.terms if term.latents):
         drafts.problem(
             f"the slope of the latent variable in ({term} | ...) needs a name",
             term.span,

@@ -81,11 +81,6 @@ class Expansion:
     specials: tuple[Call, ...] = ()
     modifier: Modifier | None = None
 
-    @property
-    def latent_terms(self) -> tuple[Term, ...]:
-        """Terms with a latent variable."""
-        return tuple(term for term in self.terms if term.latents)
-
 
 _Key = tuple[tuple[str, ...], frozenset[str]]
 _Terms = dict[_Key, Term]

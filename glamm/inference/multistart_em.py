@@ -21,7 +21,15 @@ from glamm.inference.optimize import Search, newton_step
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Runs", "expectation_maximisation", "maximise_complete", "polish", "random_shares"]
+__all__ = [
+    "SOFT",
+    "Runs",
+    "expectation_maximisation",
+    "maximise_complete",
+    "nearest_of_distant",
+    "polish",
+    "random_shares",
+]
 
 REACH = 20.0
 """Longest step of a linear predictor, in units of the precision of one observation."""
@@ -93,8 +101,7 @@ def random_shares(
 def _nearest(objective: DiscreteObjective, start: Array, count: int, rng: np.random.Generator) -> Array:
     """Return assignments (clusters, count) of the top-level clusters to the nearest of some of them.
 
-    Distances are those of the sums of scores by response and channel; the centres are drawn with
-    probabilities proportional to the squared distance from those before (Arthur and Vassilvitskii, 2007).
+    Distances are those of the sums of scores by response and channel.
     """
     stage = objective.stages[-1]
     alternatives = stage.alternatives
@@ -111,19 +118,28 @@ def _nearest(objective: DiscreteObjective, start: Array, count: int, rng: np.ran
     weight = np.maximum(objective.frequency, 0.0)
     assigned = np.empty((len(alternatives.group), count))
     for run in range(count):
-        distance = np.empty((len(features), classes))
-        nearest = np.ones(len(features))
-        for c in range(classes):
-            chance = weight * nearest
-            total = chance.sum()
-            chance = chance / total if total > 0.0 else weight / weight.sum()
-            centre = features[rng.choice(len(features), p=chance)]
-            distance[:, c] = ((features - centre) ** 2).sum(axis=1)
-            nearest = distance[:, : c + 1].min(axis=1)
-        own = distance.argmin(axis=1)
+        own = nearest_of_distant(features, weight, classes, rng)
         assigned[:, run] = own[alternatives.group] == alternatives.position
     # a cluster with fewer classes may not have the nearest one
     return assigned + 1e-3
+
+
+def nearest_of_distant(features: Array, weight: Array, classes: int, rng: np.random.Generator) -> Index:
+    """Return which of some rows of `features` (n, m), drawn far apart, each row is nearest to, shape (n,).
+
+    A row is drawn with a probability proportional to its weight and to its squared distance from those drawn
+    before (Arthur and Vassilvitskii, 2007).
+    """
+    distance = np.empty((len(features), classes))
+    nearest = np.ones(len(features))
+    for c in range(classes):
+        chance = weight * nearest
+        total = chance.sum()
+        chance = chance / total if total > 0.0 else weight / weight.sum()
+        centre = features[rng.choice(len(features), p=chance)]
+        distance[:, c] = ((features - centre) ** 2).sum(axis=1)
+        nearest = distance[:, : c + 1].min(axis=1)
+    return np.asarray(distance.argmin(axis=1))
 
 
 # ---------------------------------------------------------------- steps

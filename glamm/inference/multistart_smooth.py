@@ -15,7 +15,13 @@ from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.coordinates import Coordinates, Scaled
 from glamm.inference.discrete import DiscreteObjective
 from glamm.inference.mixtures_nodes import has_lower_classes
-from glamm.inference.multistart_em import expectation_maximisation, maximise_complete, random_shares
+from glamm.inference.multistart_em import (
+    SOFT,
+    expectation_maximisation,
+    maximise_complete,
+    nearest_of_distant,
+    random_shares,
+)
 from glamm.inference.objective import Objective
 from glamm.inference.optimize import Search, climb
 from glamm.inference.optimum import Solution
@@ -47,9 +53,6 @@ EM = 20
 ROUGH, CLOSE = 1e-1, 1e-5
 """Decrements at which short runs and those that go on end."""
 
-SOFT = 0.1
-"""Share of a cluster that a random assignment leaves to chance."""
-
 
 def _assignments(plan: Plan, features: Array, count: int, rng: np.random.Generator) -> Array:
     """Return random class probabilities (clusters, count) of the top-level clusters.
@@ -63,18 +66,12 @@ def _assignments(plan: Plan, features: Array, count: int, rng: np.random.Generat
     position = np.arange(len(group)) - first[group]
     chance = rng.standard_exponential((len(group), count))
     hard = chance.copy()
+    classes = int(position.max()) + 1
     for run in range(count):
         if run % 3 == 0:
             continue
-        distance = np.full((len(features), int(position.max()) + 1), np.inf)
-        nearest = np.ones(len(features))
-        for c in range(distance.shape[1]):
-            total = nearest.sum()
-            even = np.full(len(features), 1.0 / len(features))
-            centre = features[rng.choice(len(features), p=nearest / total if total > 0.0 else even)]
-            distance[:, c] = ((features - centre) ** 2).sum(axis=1)
-            nearest = distance.min(axis=1)
-        hard[:, run] = (distance.argmin(axis=1)[group] == position) + 1e-3
+        own = nearest_of_distant(features, np.ones(len(features)), classes, rng)
+        hard[:, run] = (own[group] == position) + 1e-3
     hard /= np.add.reduceat(hard, first)[group]
     chance /= np.add.reduceat(chance, first)[group]
     return (1.0 - SOFT) * hard + SOFT * chance
