@@ -25,6 +25,9 @@ __all__ = ["Bounded", "Bounds", "Equalities", "Equality", "Fit", "LinearMap", "f
 ROUNDING = 1e-10
 """What counts as zero in a row of unit size."""
 
+SLACK = 1e-9
+"""How far outside a bound of unit length a point counts as inside, relative to its size."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equalities:
@@ -249,7 +252,7 @@ class _Polyhedron:
 
     def violated(self, phi: Array) -> NDArray[np.bool_]:
         """Return which rows are violated by more than rounding, shape (m,)."""
-        violated: NDArray[np.bool_] = self.slack(phi) < -1e-9 * (1.0 + np.abs(phi).max(initial=0.0))
+        violated: NDArray[np.bool_] = self.slack(phi) < -SLACK * (1.0 + np.abs(phi).max(initial=0.0))
         return violated
 
     def nearest(self, phi: Array) -> tuple[Array, list[int]]:
@@ -258,7 +261,9 @@ class _Polyhedron:
         Least-distance programming by nonnegative least squares (Lawson and Hanson 1995, section 23.4).
         """
         usable = np.flatnonzero(np.isfinite(self.lower))
-        short = self.lower[usable] - self.matrix[usable] @ phi
+        # bounds that meet in a point leave room for it: by rounding alone they may cross
+        room = 0.1 * SLACK * (1.0 + np.abs(phi).max(initial=0.0))
+        short = self.lower[usable] - room - self.matrix[usable] @ phi
         scale = short.max()
         dual = np.vstack([self.matrix[usable].T, short / scale])
         target = np.zeros(len(phi) + 1)

@@ -293,6 +293,15 @@ def test_the_minimum_is_that_of_scipy(seed):
     np.testing.assert_allclose(result.fit.theta, expected, atol=1e-5)
 
 
+def test_bounds_that_meet_in_a_point_may_cross_by_rounding():
+    lower = [-0.08878843978045241, -22.321644819929137, -0.08878843978045275]
+    lower += [0.08878843978045278, 0.08878843978045302, -0.03771754704747552]
+    toy = quadratic(np.eye(1), np.array([0.09919883467849167]), equalities(np.zeros((0, 1)), []))
+    result = fit_within_bounds(toy, bounds([[-1], [-1], [-1], [1], [1], [1]], lower), unconstrained(1))
+    assert result.converged
+    np.testing.assert_allclose(result.fit.theta, lower[3], rtol=1e-12)
+
+
 def test_bounds_that_do_not_bind_cost_one_fit():
     toy = quadratic(np.eye(2), np.ones(2), equalities(np.zeros((0, 2)), []))
     result = fit_within_bounds(toy, bounds(np.eye(2), [0, 1]), unconstrained(2))
