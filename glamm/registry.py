@@ -272,4 +272,5 @@ def family(spec: FamilySpec) -> Family:
 def latent(name: str, **options: float) -> LatentDistribution:
     """Return the latent distribution of that name, made of its options."""
     made: LatentDistribution = _made("latents", name, _load("latents", name), None, **options)
+    made.options = dict(options)
     return made

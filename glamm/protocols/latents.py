@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,12 +28,15 @@ class LatentDistribution(ABC):
     ----------
     name : str
         Given by the registry.
+    options : mapping of str to float
+        What it was made with; given by the registry.
     parameters : tuple of Parameter
         Parameters of its form. One that an option holds at a value has that value as `fixed`; the others
         are estimated.
     """
 
     name: str = ""
+    options: Mapping[str, float] = MappingProxyType({})
     parameters: tuple[Parameter, ...] = ()
 
     @abstractmethod

@@ -25,12 +25,12 @@ from glamm.results.covariance import check_covariance, delta_method
 from glamm.results.facts_of import facts_of
 from glamm.results.fit_measures import FitMeasures, fit_measures
 from glamm.results.forms import Forms, LevelPosterior, evaluate_forms
+from glamm.results.laws import CoordinateLaw
 from glamm.results.moments import implied_moments
 from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
 from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
-from glamm.results.source import CoordinateLaw
 from glamm.results.standardized import Standardized, standardized
 
 Array = NDArray[np.float64]

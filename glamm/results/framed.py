@@ -40,10 +40,11 @@ def predictions(source: Source, facts: Facts, mode: Mode, newdata: Any) -> Any:
     """
     responses, index = source.rows(newdata)
     posterior = source.posterior() if mode.random == "conditional" else ()
+    laws = source.coordinate_laws() if mode.random == "marginal" else ()
     found: dict[str, Any] = {}
     for rows, fact in zip(responses, facts.responses, strict=True):
         main = _main(fact)
-        values = predict(rows, mode, main, posterior)
+        values = predict(rows, mode, main, posterior, laws)
         full = np.full((len(index), *values.shape[1:]), np.nan)
         full[rows.position] = values
         if full.ndim == 1:

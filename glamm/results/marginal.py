@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glamm.inference.adjoints import Coordinates
 from glamm.results.forms import Moments, RowForm
+from glamm.results.laws import CoordinateLaw
 
 Array = NDArray[np.float64]
 
@@ -27,6 +28,10 @@ TAIL = 8.5  # the normal distribution has no more than 1e-16 beyond it
 MOST_SHIFT = 20.0
 WIDEST_STEP = 0.3
 STEP_BY_SD = 0.4
+
+# nodes of a coordinate that is not normal: alone, and beside others
+LAW_STEP, LAW_STEP_BY_SD = 0.1, 0.2
+LAW_STEP_BESIDE = 0.25
 
 
 def _roots(covariance: Array) -> Array:
@@ -95,11 +100,13 @@ def marginal_mean(value: Value, centre: Sequence[Array], covariance: Array) -> A
     return np.asarray(total)
 
 
-def mean_over_prior(value: Value, forms: Sequence[RowForm], space: Coordinates) -> Array:
-    """Return the mean of a function of linear predictors over standard normal coordinates.
+def mean_over_prior(
+    value: Value, forms: Sequence[RowForm], space: Coordinates, laws: Sequence[CoordinateLaw] = ()
+) -> Array:
+    """Return the mean of a function of linear predictors over standard coordinates.
 
-    Given the coordinates that the predictors multiply with each other, which have nodes of their own, the
-    predictors are normal.
+    Given the coordinates that are not normal and those that the predictors multiply with each other, which
+    have nodes of their own, the predictors are normal.
 
     Parameters
     ----------
@@ -107,22 +114,45 @@ def mean_over_prior(value: Value, forms: Sequence[RowForm], space: Coordinates) 
         As in `marginal_mean`.
     forms : sequence of K RowForm
     space : Coordinates
+    laws : sequence of CoordinateLaw
+        Of the coordinates that are not normal.
     """
     n, width = len(forms[0].offset), space.width
     slopes = [np.zeros((n, space.slopes)) if form.slope is None else form.slope for form in forms]
     used = [pair for p, pair in enumerate(space.pairs) if any(np.any(s[:, width + p]) for s in slopes)]
-    apart = sorted({x for pair in used for x in pair})
+    by_coordinate = {space.starts[law.level] + law.coordinate: law for law in laws}
+    spread = {x: max(float(np.abs(s[:, x]).max(initial=0.0)) for s in slopes) for x in by_coordinate}
+    apart = sorted({x for pair in used for x in pair} | {x for x, sd in spread.items() if sd > 0.0})
     rest = [x for x in range(width) if x not in apart]
     stacked = np.stack([slope[:, rest] for slope in slopes], axis=1)
     covariance = np.einsum("nkq,nmq->nkm", stacked, stacked)
-    z, w = hermegauss(POINTS.get(max(len(apart), 2), MOST_DIMENSIONS_POINTS))
-    w = w / w.sum()
+    nodes = [_nodes_apart(x, len(apart), by_coordinate, spread) for x in apart]
     total: Array | float = 0.0
-    for node in np.ndindex(*(len(z),) * len(apart)):
+    for node in np.ndindex(*(len(z) for z, _ in nodes)):
         mean = np.zeros((1, width))
-        mean[0, apart] = z[list(node)]
+        mean[0, apart] = [z[k] for (z, _), k in zip(nodes, node, strict=True)]
+        weight = float(np.prod([w[k] for (_, w), k in zip(nodes, node, strict=True)]))
         products = np.array([[mean[0, x] * mean[0, y] for x, y in space.pairs]])
         at = Moments(np.tile(mean, (n, 1)), np.tile(products.reshape(1, -1), (n, 1)))
         centre = [form.expected(at) for form in forms]
-        total = total + float(np.prod(w[list(node)])) * marginal_mean(value, centre, covariance)
+        total = total + weight * marginal_mean(value, centre, covariance)
     return np.asarray(total)
+
+
+def _nodes_apart(
+    x: int, dimensions: int, laws: Mapping[int, CoordinateLaw], spread: Mapping[int, float]
+) -> tuple[Array, Array]:
+    """Return nodes and weights of coordinate x, one of several that are integrated on their own.
+
+    Parameters
+    ----------
+    x, dimensions : int
+    laws : mapping of coordinate to CoordinateLaw
+    spread : mapping of coordinate to float
+        Largest slope of a predictor in the coordinates of `laws`.
+    """
+    if x in laws:
+        widest = LAW_STEP if dimensions == 1 else LAW_STEP_BESIDE
+        return laws[x].nodes(min(widest, LAW_STEP_BY_SD / max(spread[x], 1e-300)))
+    z, w = hermegauss(POINTS.get(max(dimensions, 2), MOST_DIMENSIONS_POINTS))
+    return z, w / w.sum()

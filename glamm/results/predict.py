@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glamm.errors import GlammError, Problem, nearest
 from glamm.results.forms import LevelPosterior, Moments, path_moments
+from glamm.results.laws import CoordinateLaw
 from glamm.results.marginal import mean_over_prior
 from glamm.results.rows import ResponseRows
 
@@ -61,7 +62,11 @@ def resolve_kind(kind: str, random: bool | str) -> Mode:
 
 
 def predict(
-    rows: ResponseRows, mode: Mode, main: Sequence[int], posterior: Sequence[LevelPosterior]
+    rows: ResponseRows,
+    mode: Mode,
+    main: Sequence[int],
+    posterior: Sequence[LevelPosterior],
+    laws: Sequence[CoordinateLaw],
 ) -> Array:
     """Return predictions for rows of one response, averaged over the classes that they stand in.
 
@@ -73,6 +78,8 @@ def predict(
         Predictors that are shown on the linear scale.
     posterior : sequence of LevelPosterior
         Moments of the coordinates of each level; they are needed for conditional predictions only.
+    laws : sequence of CoordinateLaw
+        Of the coordinates that are not normal; they are needed for marginal predictions only.
 
     Returns
     -------
@@ -99,7 +106,7 @@ def predict(
         return np.column_stack([found * weight[:, None], weight])
 
     if mode.scale == "mean" and mode.random == "marginal":
-        total = mean_over_prior(value, forms, rows.space)
+        total = mean_over_prior(value, forms, rows.space, laws)
     else:
         total = value([form.expected(moments) for form in forms])
     if rows.memberships:

@@ -362,6 +362,7 @@ class Result(ClassResults):
         the rows. Classes are averaged over: with the posterior probabilities of known clusters in
         conditional predictions, with the probabilities of the membership model elsewhere. A response that
         a cluster has once has its prediction in every row of the cluster.
+        Marginal predictions are infinite where a mean does not exist, as with a log link under Student's t.
         """
         return predictions(self._source, self.facts, resolve_kind(kind, random), newdata)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,38 +10,16 @@ from numpy.typing import NDArray
 
 from glamm.compile import LevelLayout
 from glamm.errors import GlammError
-from glamm.protocols import LatentDistribution
 from glamm.results.fit_measures import FitMeasures
 from glamm.results.forms import LevelPosterior
+from glamm.results.laws import CoordinateLaw
 from glamm.results.posterior import Clusters, Scores
 from glamm.results.rows import Branches, ModelLayout, ResponseRows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["CoordinateLaw", "Source"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CoordinateLaw:
-    """The distribution of a standard coordinate that is not normal.
-
-    Attributes
-    ----------
-    level, coordinate : int
-    distribution : LatentDistribution
-    parameters : tuple of float
-        On their natural scales.
-    """
-
-    level: int
-    coordinate: int
-    distribution: LatentDistribution
-    parameters: tuple[float, ...]
-
-    def draw(self, rng: np.random.Generator, size: int) -> Array:
-        """Return draws, shape (size,)."""
-        return np.asarray(self.distribution.simulate(rng, size, *self.parameters))
+__all__ = ["Source"]
 
 
 class Source(Protocol):

@@ -28,6 +28,7 @@ from glamm.results.covariance import COVARIANCES, check_covariance
 from glamm.results.facts import ClassFact, Facts, LevelFact, ResponseFact
 from glamm.results.fit_measures import FitMeasures
 from glamm.results.forms import LevelPosterior
+from glamm.results.laws import CoordinateLaw, law_from_json, law_to_json
 from glamm.results.newdata import new_rows
 from glamm.results.portable import (
     index_from_json,
@@ -40,7 +41,6 @@ from glamm.results.portable import (
 )
 from glamm.results.posterior import Clusters, Scores
 from glamm.results.rows import Branches, ModelLayout, ResponseRows
-from glamm.results.source import CoordinateLaw
 from glamm.results.standardized import standardized_frame
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ Index = NDArray[np.intp]
 
 __all__ = ["FORMAT", "Contents", "StoredSource", "read", "stored_source", "write"]
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +78,8 @@ class StoredSource:
         None where the file could not say how designs are made.
     obstacle : str
         Why there is none.
+    laws : tuple of CoordinateLaw or str
+        Distributions of the standard coordinates that are not normal, or why they are not known.
     """
 
     theta: Array
@@ -92,6 +94,7 @@ class StoredSource:
     standard: Mapping[str, pd.DataFrame]
     made: ModelLayout | None
     obstacle: str
+    laws: tuple[CoordinateLaw, ...] | str
 
     def covariance(self, cov_type: str) -> tuple[Array, tuple[str, ...]]:
         """Return a covariance matrix that was saved."""
@@ -150,8 +153,10 @@ class StoredSource:
         raise _no_data("simulations")
 
     def coordinate_laws(self) -> tuple[CoordinateLaw, ...]:
-        """Refuse: a file holds no data."""
-        raise _no_data("simulations")
+        """Return the distributions of the standard coordinates that are not normal."""
+        if isinstance(self.laws, str):
+            raise GlammError(f"the file does not say how its latent variables are distributed: {self.laws}")
+        return self.laws
 
     def residual_covariances(self) -> tuple[tuple[int, int, float], ...]:
         """Refuse: a file holds no data."""
@@ -248,6 +253,7 @@ def stored_source(result: Result) -> StoredSource:
         {} if result.facts.classes else {cov_type: source.standardized(cov_type) for cov_type in matrices},
         without_rows(source.layout),
         "",
+        source.coordinate_laws(),
     )
 
 
@@ -276,6 +282,12 @@ def write(result: Result, path: Path) -> None:
         arrays[f"score_{level}"] = scores.mean
         arrays[f"variance_{level}"] = scores.variance
     obstacle, described = source.obstacle, None
+    laws: Any = source.laws
+    if not isinstance(laws, str):
+        try:
+            laws = [law_to_json(law) for law in laws]
+        except GlammError as error:
+            laws = str(error)
     if source.made is not None:
         try:
             described = layout_to_json(source.made, [fact.family for fact in result.facts.responses])
@@ -298,6 +310,7 @@ def write(result: Result, path: Path) -> None:
         "standardized": {cov_type: list(frame.index) for cov_type, frame in source.standard.items()},
         "layout": described,
         "obstacle": obstacle,
+        "laws": laws,
     }
     text = json.dumps(_plain(document), indent=1, allow_nan=False)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -343,6 +356,7 @@ def _contents(document: dict[str, Any], arrays: dict[str, Any]) -> Contents:
     count = range(len(document["levels"]))
     levels = tuple(level_from_json(level) for level in document["levels"])
     described, measures = document["layout"], document["measures"]
+    laws = document.get("laws", "it was written by a version of glamm that did not keep that")
     source = StoredSource(
         theta=arrays["theta"],
         matrices={
@@ -367,6 +381,7 @@ def _contents(document: dict[str, Any], arrays: dict[str, Any]) -> Contents:
         },
         made=None if described is None else layout_from_json(described, levels),
         obstacle=document["obstacle"],
+        laws=laws if isinstance(laws, str) else tuple(law_from_json(law) for law in laws),
     )
     rows = tuple(ParameterRow(**_frozen(row)) for row in document["rows"])
     return Contents(_facts(_frozen(document["facts"])), rows, arrays["values"], source, document["cov_type"])
