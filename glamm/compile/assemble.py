@@ -321,6 +321,7 @@ class Assembly:
             observed.encoded.categories,
             observed.unit_rows,
             (layout,),
+            observed.rows,
         )
         return sets.split(plan), made
 

@@ -1,4 +1,4 @@
-"""Whether indicators of a latent variable tell anything beside each other."""
+"""Whether indicators of a latent variable tell anything beside each other, and within its clusters."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from glamm.compile.levels import ClusterTree
 from glamm.compile.predictors import Observed
 from glamm.errors import Problem
-from glamm.graph import ModelGraph
+from glamm.graph import ROW, ModelGraph, Response
 
 Array = NDArray[np.float64]
 
-__all__ = ["equal_indicators"]
+__all__ = ["constant_within_clusters", "equal_indicators"]
 
 # Part of a correlation's square that is missing to 1, below which it is rounding.
 _ROUNDING = 1e-12
@@ -61,3 +62,58 @@ def _correlated(x: Array, y: Array) -> bool:
     x, y = x - x.mean(), y - y.mean()
     both = float(x @ x) * float(y @ y)
     return both > 0.0 and both - float(x @ y) ** 2 <= _ROUNDING * both
+
+
+def constant_within_clusters(
+    graph: ModelGraph, observed: Sequence[Observed], tree: ClusterTree
+) -> list[Problem]:
+    """Return a problem for each response of the rows that is the same in all rows of every cluster.
+
+    What is random at that level then equals it, which leaves no residual variance and a likelihood without
+    bound.
+
+    Parameters
+    ----------
+    graph : ModelGraph
+    observed : sequence of Observed
+    tree : ClusterTree
+    """
+    held = {
+        spec.left
+        for spec in graph.covariances
+        if spec.left == spec.right and spec.modifier is not None and spec.modifier.fixed is not None
+    }
+    problems = []
+    for own in observed:
+        response = own.response
+        if response.level != ROW or response.name in held or not own.family.is_quadratic(0):
+            continue
+        cluster = own.cluster
+        for level in tree.levels:
+            name = level.level.name
+            same = cluster[1:] == cluster[:-1]
+            if name != ROW and same.any() and name in _levels_of(graph, response):
+                values = own.encoded.y[:, 0]
+                if np.array_equal(values[1:][same], values[:-1][same]):
+                    problems.append(
+                        Problem(
+                            f"{response.name!r} is the same in all rows of every {name!r}, so beside what is "
+                            "random there its residual variance would be 0",
+                            response.span,
+                            f"write `{response.name} | {name} ~ 1` for a response that each {name} has once",
+                        )
+                    )
+                    break
+            if level.parent is not None:
+                cluster = level.parent[cluster]
+    return problems
+
+
+def _levels_of(graph: ModelGraph, response: Response) -> set[str]:
+    """Return the levels at which a response has a random intercept or a latent variable of its own."""
+    latents = {latent.name: latent.level for latent in graph.latents}
+    found = {b.level for b in graph.blocks if b.intercept and (response.name, "mu") in b.members}
+    for model in response.predictors:
+        if model.parameter == "mu":
+            found |= {latents[n] for term in model.latent_terms for n in term.latents if n in latents}
+    return found

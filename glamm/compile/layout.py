@@ -135,9 +135,12 @@ class ResponseLayout:
     family : Family
     categories : tuple of str
     rows : ndarray of intp, shape (n,)
-        Row of the data that each unit of the plan came from.
+        Row of the data that each unit of the plan came from; where units are sets, that of the first
+        alternative.
     predictors : tuple of PredictorLayout
-        In the order of ``family.predictors``.
+        In the order of ``family.predictors``; one where units are sets.
+    alternatives : ndarray of intp, shape (m,), or None
+        Row of the data of each alternative, set by set, where units are sets.
     """
 
     name: str
@@ -146,6 +149,7 @@ class ResponseLayout:
     categories: tuple[str, ...]
     rows: Index
     predictors: tuple[PredictorLayout, ...]
+    alternatives: Index | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,6 +237,8 @@ class Lowered:
     memberships : tuple of ResponseLayout
         As in the plan, one for each class variable.
     classes : tuple of ClassStates
+    rows, cluster : ndarray of intp, shape (m,)
+        Rows of the (extended) data that enter the model, and the lowest-level cluster of each.
     origin : ndarray of intp, or None
         Row of the data that each row of the extended data repeats; None without classes.
     """
@@ -243,6 +249,8 @@ class Lowered:
     responses: tuple[ResponseLayout, ...]
     levels: tuple[LevelLayout, ...]
     messages: tuple[str, ...]
+    rows: Index
+    cluster: Index
     latents: tuple[LatentLayout, ...] = ()
     memberships: tuple[ResponseLayout, ...] = ()
     classes: tuple[ClassStates, ...] = ()

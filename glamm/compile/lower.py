@@ -14,7 +14,7 @@ from glamm import registry
 from glamm.compile.assemble import Assembly
 from glamm.compile.checks_classes import more_classes_than_clusters, more_parameters_than_patterns
 from glamm.compile.checks_identified import unidentified
-from glamm.compile.checks_indicators import equal_indicators
+from glamm.compile.checks_indicators import constant_within_clusters, equal_indicators
 from glamm.compile.classes import extend, membership_response
 from glamm.compile.clusters import below_weight, level_position, once_a_cluster, representatives
 from glamm.compile.layout import LevelLayout, Lowered
@@ -109,6 +109,7 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
             observed.append(_observe(response, family, selection, table, tree, weight))
     gathered.check()
     problems = more_classes_than_clusters(graph, tree) + equal_indicators(graph, observed)
+    problems += constant_within_clusters(graph, observed, tree)
     if problems:
         raise DataError(problems)
     assembly = Assembly(graph, table, tree, observed, cluster_rows)
@@ -139,6 +140,8 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
         layouts[:count],
         level_layouts,
         (*_messages(graph, table, selections[:count]), *_unused_levels(graph, table, rows)),
+        tree.rows,
+        tree.cluster,
         latent_layouts,
         layouts[count:],
         extension.classes,
@@ -323,7 +326,7 @@ def _observe(
         )
     sets = None
     if isinstance(family, SetFamily):
-        sets = sort_sets(response, table, rows, cluster)
+        sets = sort_sets(response, table, tree, rows, cluster)
         place = np.zeros(table.n_rows, dtype=np.intp)
         place[rows] = np.arange(len(rows))
         units = place[sets.rows[sets.first]]

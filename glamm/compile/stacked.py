@@ -103,20 +103,24 @@ def sets_as_clusters(responses: Sequence[Response], table: Table, tree: ClusterT
     return ClusterTree((), tree.rows[order], cluster[order])
 
 
-def sort_sets(response: Response, table: Table, rows: Index, cluster: Index) -> Sets:
-    """Return rows, sorted by cluster, gathered into sets.
+def sort_sets(response: Response, table: Table, tree: ClusterTree, rows: Index, cluster: Index) -> Sets:
+    """Return rows, sorted by cluster, gathered into sets; a set has a copy in each of its classes.
 
     Raises
     ------
     DataError
         A set lies in several clusters.
     """
-    codes, labels = _set_codes(response, table, rows)
-    of_set = np.full(len(labels), -1, dtype=np.intp)
+    of_data, labels = _set_codes(response, table, rows)
+    states = tree.levels[0].states if tree.levels else ()
+    keys = np.column_stack([of_data, *(codes[cluster] for _, codes in states)])
+    _, first, codes = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    codes = codes.ravel().astype(np.intp)
+    of_set = np.full(len(first), -1, dtype=np.intp)
     of_set[codes[::-1]] = cluster[::-1]
     strays = of_set[codes] != cluster
     if strays.any():
-        label = labels[int(codes[int(np.argmax(strays))])]
+        label = labels[int(of_data[int(np.argmax(strays))])]
         raise DataError(
             Problem(
                 f"the set {label!r} of {response.name} lies in several clusters; "

@@ -19,7 +19,7 @@ from glamm.inference import Missing, Objective, Optimum
 from glamm.inference.covariance import opg, sandwich
 from glamm.inference.discrete import DiscreteObjective, objective_for
 from glamm.inference.forms import clusters_of
-from glamm.protocols import LatentRatio
+from glamm.protocols import LatentRatio, SetFamily
 from glamm.protocols.latents import natural
 from glamm.results.covariance import check_covariance, delta_method
 from glamm.results.facts_of import facts_of
@@ -30,7 +30,7 @@ from glamm.results.moments import implied_moments
 from glamm.results.newdata import new_rows
 from glamm.results.posterior import Clusters, Scores, latent_scores
 from glamm.results.result import Result
-from glamm.results.rows import Branches, MembershipRows, ModelLayout, ResponseRows
+from glamm.results.rows import Alternatives, Branches, MembershipRows, ModelLayout, ResponseRows
 from glamm.results.standardized import Standardized, standardized
 
 Array = NDArray[np.float64]
@@ -250,6 +250,7 @@ class FittedSource:
                     self._memberships(clusters),
                     share,
                     unit,
+                    self._alternatives(k),
                 )
             )
         return tuple(found), self.index
@@ -264,21 +265,21 @@ class FittedSource:
         of_response = lowered.graph.responses[response].level
         if of_response == ROW:
             return np.arange(len(layout.rows)), self._origin(layout.rows), plan.cluster
-        if lowered.levels[0].name == ROW:
-            rows = np.array(lowered.levels[0].labels, dtype=np.intp)
-            lowest = np.arange(len(rows))
-        else:
-            rows = np.concatenate([own.rows for own in (*lowered.responses, *lowered.memberships)])
-            units = (*lowered.plan.responses, *lowered.plan.memberships)
-            rows, first = np.unique(rows, return_index=True)
-            lowest = np.concatenate([own.cluster for own in units])[first]
-            rows = self._origin(rows)
+        rows, lowest = self._origin(lowered.rows), lowered.cluster
         level = [own.name for own in lowered.levels].index(of_response)
         unit_of = np.full(lowered.plan.levels[level].clusters, -1, dtype=np.intp)
         unit_of[_known(clusters_of(lowered.plan, plan.cluster))[level]] = np.arange(len(plan.cluster))
         unit = unit_of[_known(clusters_of(lowered.plan, lowest))[level]]
         kept = np.flatnonzero(unit >= 0)
         return unit[kept], rows[kept], lowest[kept]
+
+    def _alternatives(self, response: int) -> Alternatives | None:
+        """Return the alternatives of a response whose units are sets."""
+        layout = self.lowered.responses[response]
+        if not isinstance(layout.family, SetFamily) or layout.alternatives is None:
+            return None
+        sizes = layout.family.sizes(self.lowered.plan.responses[response].encoded.y)
+        return Alternatives.of(sizes, self._origin(layout.alternatives))
 
     def _origin(self, rows: Index) -> Index:
         """Return the rows of the data that rows of the extended data repeat."""

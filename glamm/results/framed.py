@@ -43,10 +43,12 @@ def predictions(source: Source, facts: Facts, mode: Mode, newdata: Any) -> Any:
     laws = source.coordinate_laws() if mode.random == "marginal" else ()
     found: dict[str, Any] = {}
     for rows, fact in zip(responses, facts.responses, strict=True):
-        main = _main(fact)
-        values = predict(rows, mode, main, posterior, laws)
+        main = _main(fact) if rows.alternatives is None else list(range(len(rows.predictors)))
+        values, position = predict(rows, mode, main, posterior, laws), rows.position
+        if rows.alternatives is not None:
+            values, position = rows.alternatives.spread(values), rows.alternatives.position
         full = np.full((len(index), *values.shape[1:]), np.nan)
-        full[rows.position] = values
+        full[position] = values
         if full.ndim == 1:
             found[rows.response] = pd.Series(full, index=index, name=rows.response)
         else:
@@ -69,13 +71,17 @@ def residuals(source: Source, fitted: Any) -> Any:
     responses, index = source.rows(None)
     found = {}
     for rows, y in zip(responses, observed, strict=True):
-        if rows.categories:
+        if rows.categories and rows.alternatives is None:
             raise GlammError(
                 f"{rows.response!r} has categories, so observed minus fitted has no meaning; "
                 "predict(kind='probability') gives the probabilities"
             )
         mean = fitted if len(responses) == 1 else fitted[rows.response]
         full = np.full(len(index), np.nan)
-        full[rows.position] = rows.family.observed(y)[rows.unit]
+        seen = rows.family.observed(y)[rows.unit]
+        if rows.alternatives is None:
+            full[rows.position] = seen
+        else:
+            full[rows.alternatives.position] = rows.alternatives.observed(seen)
         found[rows.response] = pd.Series(full, index=index, name=rows.response) - mean
     return _joined(found)

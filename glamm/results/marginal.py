@@ -19,11 +19,12 @@ __all__ = ["marginal_mean", "mean_over_prior"]
 Value = Callable[[list[Array]], Array]
 """A function of linear predictors: of K arrays of shape (n,), to one of shape (n, ...)."""
 
-# a dimension's Gauss-Hermite points by the number of random linear predictors, one pass over the rows a
-# node; a single one has `_trapezoid`
+# a dimension's Gauss-Hermite points by the rank of the linear predictors' covariance matrix, one pass over
+# the rows a node; a single dimension has `_trapezoid`
 POINTS = {2: 25, 3: 13, 4: 9}
 MOST_DIMENSIONS_POINTS = 5
 
+RANK = 1e-12  # smaller eigenvalues of a covariance matrix, relative to the largest, are none
 TAIL = 8.5  # the normal distribution has no more than 1e-16 beyond it
 MOST_SHIFT = 20.0
 WIDEST_STEP = 0.3
@@ -35,16 +36,17 @@ LAW_STEP_BESIDE = 0.25
 
 
 def _roots(covariance: Array) -> Array:
-    """Return square roots of positive semi-definite matrices, shape (n, s, s)."""
+    """Return R with ``R R'`` the positive semi-definite matrices (n, s, s); shape (n, s, r), r their rank."""
     if covariance.shape[-1] == 1:
         return np.sqrt(np.maximum(covariance, 0.0))
     values, vectors = np.linalg.eigh(covariance)
-    root: Array = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    rank = int(np.sum(values > RANK * values[:, -1:], axis=1).max(initial=1))
+    root: Array = vectors[:, :, -rank:] * np.sqrt(np.maximum(values[:, -rank:], 0.0))[:, None, :]
     return root
 
 
 def _trapezoid(sd: float) -> tuple[Array, Array]:
-    """Return nodes and weights of the trapezoidal rule for one normal linear predictor.
+    """Return nodes and weights of the trapezoidal rule for linear predictors of one normal variable.
 
     Its error falls exponentially in ``1 / step``, but as the standard deviation grows the inverse link
     becomes a jump on the scale of the nodes, so the step shrinks with it: 1e-10 for the distribution
@@ -54,7 +56,7 @@ def _trapezoid(sd: float) -> tuple[Array, Array]:
     Parameters
     ----------
     sd : float
-        Largest standard deviation of the linear predictor.
+        Largest standard deviation of a linear predictor, or largest norm of the predictors of a row.
     """
     step = min(WIDEST_STEP, STEP_BY_SD / sd)
     half = int(np.ceil((TAIL + min(sd, MOST_SHIFT)) / step))
@@ -82,13 +84,13 @@ def marginal_mean(value: Value, centre: Sequence[Array], covariance: Array) -> A
     random = [k for k in range(len(centre)) if np.any(covariance[:, k, k] > 0.0)]
     if not random:
         return np.asarray(value(list(centre)))
-    size = len(random)
+    root = _roots(covariance[np.ix_(range(len(covariance)), random, random)])
+    size = root.shape[-1]
     if size == 1:
-        z, w = _trapezoid(float(np.sqrt(covariance[:, random[0], random[0]].max())))
+        z, w = _trapezoid(float(np.sqrt(np.sum(root**2, axis=1).max())))
     else:
         z, w = hermegauss(POINTS.get(size, MOST_DIMENSIONS_POINTS))
     w = w / w.sum()
-    root = _roots(covariance[np.ix_(range(len(covariance)), random, random)])
     total: Array | float = 0.0
     for node in np.ndindex(*(len(z),) * size):
         weight = float(np.prod(w[list(node)]))

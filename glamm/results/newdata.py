@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glamm.compile import LatentLayout, LatentPlan, LevelLayout, LoadingPlan, PredictorPlan
+from glamm.compile import LatentLayout, LatentPlan, LevelLayout, LoadingPlan, PredictorPlan, ResponseLayout
 from glamm.compile.classes import ClassStates, extend
 from glamm.data import Table
 from glamm.data.expressions import evaluate, read
-from glamm.graph import Level, MissingCovariate, ModelGraph
+from glamm.errors import DataError
+from glamm.graph import GroupFactor, Level, MissingCovariate, ModelGraph
 from glamm.results.forms import evaluate_forms
 from glamm.results.rows import MembershipRows, ModelLayout, ResponseRows
 
@@ -61,7 +62,10 @@ def new_rows(
         possible &= _complete(predictors, latents, n)
     found = []
     for response in layout.responses:
-        predictors = [own.apply(table) for own in response.predictors]
+        stacked = response.family.stacked
+        # the alternatives of a set share their coefficients
+        layouts = response.predictors[:1] if stacked else response.predictors
+        predictors = [own.apply(table) for own in layouts]
         kept = np.flatnonzero(possible & _complete(predictors, latents, n))
         own = np.arange(len(kept), dtype=np.intp)
         above: list[Index | None] = [own] * len(layout.levels)
@@ -74,32 +78,63 @@ def new_rows(
             [(part, above) for part in owners],
         )
         here = tuple(cluster[kept] for cluster in clusters)
-        found.append(
-            ResponseRows(
-                response.name,
-                response.family,
-                response.categories,
-                forms.space,
-                forms.predictors[0],
-                here,
-                origin[kept],
-                tuple(
-                    MembershipRows(
-                        [level.name for level in layout.levels].index(states.variable.level),
-                        m.family,
-                        m.categories,
-                        _codes(states, codes[states.variable.name][kept], m.categories),
-                        part,
-                    )
-                    for states, m, part in zip(
-                        layout.classes, layout.memberships, forms.predictors[1:], strict=True
-                    )
-                ),
-                _share(shares, here),
-                own,
-            )
+        rows = ResponseRows(
+            response.name,
+            response.family,
+            response.categories,
+            forms.space,
+            forms.predictors[0],
+            here,
+            origin[kept],
+            tuple(
+                MembershipRows(
+                    [level.name for level in layout.levels].index(states.variable.level),
+                    m.family,
+                    m.categories,
+                    _codes(states, codes[states.variable.name][kept], m.categories),
+                    part,
+                )
+                for states, m, part in zip(
+                    layout.classes, layout.memberships, forms.predictors[1:], strict=True
+                )
+            ),
+            _share(shares, here),
+            own,
         )
+        found.append(rows.gathered(_sets(response, table, kept, codes, here)) if stacked else rows)
     return tuple(found), index_of(newdata, base.n_rows)
+
+
+def _sets(
+    response: ResponseLayout,
+    table: Table,
+    rows: Index,
+    codes: Mapping[str, Index],
+    clusters: Sequence[Index],
+) -> Index:
+    """Return the set of each of some rows, one for each of the classes that they stand in.
+
+    Raises
+    ------
+    DataError
+        The data lack the column of the sets, or a set lies in several clusters.
+    """
+    column = response.form.factors[1].strip("`")
+    if column not in table:
+        raise DataError(
+            f"the data have no column {column!r}: predictions of {response.name} need the set that "
+            "each alternative belongs to"
+        )
+    code, labels = table.group(GroupFactor((column,)), rows)
+    keys = np.column_stack([code, *(own[rows] for own in codes.values())])
+    _, first, found = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    found = found.ravel().astype(np.intp)
+    for cluster in clusters:
+        strays = np.flatnonzero(cluster != cluster[first][found])
+        if strays.size:
+            label = labels[int(code[strays[0]])]
+            raise DataError(f"the set {label!r} of {response.name} lies in several clusters")
+    return found
 
 
 def _share(shares: Sequence[Array], clusters: Sequence[Index]) -> Array:

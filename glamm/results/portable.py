@@ -374,7 +374,7 @@ def without_rows(layout: ModelLayout) -> ModelLayout:
     """Return the layout without what has an entry for each row of the data."""
     none = np.zeros(0, dtype=np.intp)
     return ModelLayout(
-        tuple(dataclasses.replace(response, rows=none) for response in layout.responses),
+        tuple(dataclasses.replace(response, rows=none, alternatives=None) for response in layout.responses),
         layout.latents,
         tuple(dataclasses.replace(membership, rows=none) for membership in layout.memberships),
         tuple(dataclasses.replace(states, codes=none) for states in layout.classes),

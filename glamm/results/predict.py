@@ -98,7 +98,9 @@ def predict(
     def value(nu: list[Array]) -> Array:
         """Return the prediction times the probability of the row's classes, and that probability."""
         if mode.scale == "mean":
-            found = np.asarray(rows.family.mean_value(rows.categories, nu[: len(rows.predictors)]))
+            own = nu[: len(rows.predictors)]
+            own = own if rows.alternatives is None else rows.alternatives.masked(own)
+            found = np.asarray(rows.family.mean_value(rows.categories, own))
         else:
             found = np.stack([nu[k] for k in main], axis=-1)
         found = found.reshape(n, -1)

@@ -362,6 +362,8 @@ class Result(ClassResults):
         the rows. Classes are averaged over: with the posterior probabilities of known clusters in
         conditional predictions, with the probabilities of the membership model elsewhere. A response that
         a cluster has once has its prediction in every row of the cluster.
+        Each alternative of a choice or ranking has the probability that it is chosen, or ranks first, among
+        the rows of its set in the data given; its residual is 1 less that where it was, else 0 less that.
         Marginal predictions are infinite where a mean does not exist, as with a log link under Student's t.
         """
         return predictions(self._source, self.facts, resolve_kind(kind, random), newdata)

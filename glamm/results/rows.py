@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from glamm.results.forms import RowForm
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Branches", "MembershipRows", "ModelLayout", "ResponseRows"]
+__all__ = ["Alternatives", "Branches", "MembershipRows", "ModelLayout", "ResponseRows"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +70,50 @@ class MembershipRows:
         p = np.asarray(self.family.mean_value(self.categories, nu))
         return np.asarray(p[np.arange(len(p)), self.code])
 
+    def take(self, rows: Index) -> MembershipRows:
+        """Return it for some of its rows."""
+        return replace(self, code=self.code[rows], predictors=tuple(p.take(rows) for p in self.predictors))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alternatives:
+    """The alternatives of the sets that choices are made from, each a row of the data.
+
+    Attributes
+    ----------
+    unit : ndarray of intp, shape (m,), ascending
+        Set of each, a row of its ResponseRows.
+    place : ndarray of intp, shape (m,)
+        Its position in the set.
+    position : ndarray of intp, shape (m,)
+        Row of the data frame that it came from.
+    """
+
+    unit: Index
+    place: Index
+    position: Index
+
+    @classmethod
+    def of(cls, sizes: Index, position: Index) -> Alternatives:
+        """Return the alternatives of sets of given sizes, whose rows follow each other."""
+        unit = np.repeat(np.arange(len(sizes)), sizes)
+        return cls(unit, np.arange(len(unit)) - (np.cumsum(sizes) - sizes)[unit], position)
+
+    def masked(self, nu: list[Array]) -> list[Array]:
+        """Return the predictors of the sets' alternatives, minus infinity where a set has none."""
+        there = np.zeros((len(nu[0]), len(nu)), dtype=bool)
+        there[self.unit, self.place] = True
+        return [np.where(there[:, k], value, -np.inf) for k, value in enumerate(nu)]
+
+    def spread(self, values: Array) -> Array:
+        """Return a number for each alternative, shape (m,), from those by set and position."""
+        return np.asarray(values.reshape(len(values), -1)[self.unit, self.place])
+
+    def observed(self, code: Array) -> Array:
+        """Return whether each alternative is the one of a code (sets,), NaN where that is."""
+        chosen = (code[self.unit] == self.place).astype(float)
+        return np.where(np.isnan(code[self.unit]), np.nan, chosen)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResponseRows:
@@ -94,6 +138,9 @@ class ResponseRows:
     unit : ndarray of intp, shape (n,)
         Unit of the response that each row shows: the rows of a cluster show the same unit of a response
         that the cluster has once.
+    alternatives : Alternatives or None
+        Of a response whose units are sets: each row is a set then, its predictors are those of the
+        alternatives and its position is that of the first.
     """
 
     response: str
@@ -106,6 +153,36 @@ class ResponseRows:
     memberships: tuple[MembershipRows, ...]
     share: Array
     unit: Index
+    alternatives: Alternatives | None = None
+
+    def gathered(self, code: Index) -> ResponseRows:
+        """Return rows of one predictor, each an alternative, as sets.
+
+        Parameters
+        ----------
+        code : ndarray of intp, shape (n,)
+            Set of each row, numbered from 0 without gaps.
+        """
+        order, sizes = np.argsort(code, kind="stable"), np.bincount(code)
+        sets = Alternatives.of(sizes, self.position[order])
+        first = order[np.cumsum(sizes) - sizes]
+        (predictor,) = self.predictors
+        predictors = []
+        for k in range(int(sizes.max(initial=1))):
+            # a set of fewer alternatives repeats its first
+            member = first.copy()
+            member[sets.unit[sets.place == k]] = order[sets.place == k]
+            predictors.append(predictor.take(member))
+        return replace(
+            self,
+            predictors=tuple(predictors),
+            clusters=tuple(cluster[first] for cluster in self.clusters),
+            position=self.position[first],
+            memberships=tuple(m.take(first) for m in self.memberships),
+            share=self.share[first],
+            unit=np.arange(len(first)),
+            alternatives=sets,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,14 +68,22 @@ class _Simulation:
             kept = np.flatnonzero(chosen[0][rows.clusters[0]])
             position = rows.position[kept]
             units, first, shown_by = np.unique(rows.unit[kept], return_index=True, return_inverse=True)
+            sets = rows.alternatives
+            if sets is not None:
+                nu = sets.masked(nu)
+                position = sets.position[np.isin(sets.unit, kept)]
             at_units = [value[kept[first]] for value in nu]
             drawn = rows.family.simulate(rng, y[units], rows.categories, at_units)
             drawn_units.append(_Drawn(drawn, at_units, shown_by, position))
         self._correlate(drawn_units, rng)
         for rows, form, found in zip(self.responses, self.forms, drawn_units, strict=True):
             shown = rows.family.decode(form.call, found.y[found.shown_by])
-            for name, values in zip(form.factors, shown.T, strict=True):
-                columns[name] = self._column(values, found.position, rows.categories)
+            if rows.alternatives is None:
+                for name, values in zip(form.factors, shown.T, strict=True):
+                    columns[name] = self._column(values, found.position, rows.categories)
+            else:
+                # what is drawn of a set are its alternatives' values, not the set
+                columns[form.factors[0]] = self._column(shown[:, 0], found.position, ())
         return pd.DataFrame(columns, index=self.index)
 
     def _correlate(self, drawn: Sequence[_Drawn], rng: np.random.Generator) -> None:

@@ -212,11 +212,7 @@ class _Scales:
         """Return the units that a loading is of: in long data those with a one in its column."""
         if row.kind != "loading" or ":" not in row.name:
             return slice(None)
-        k = self.responses[row.response]
-        predictors = zip(
-            self.lowered.responses[k].predictors, self.lowered.plan.responses[k].predictors, strict=True
-        )
-        for layout, plan in predictors:
+        for layout, plan in self._predictors(row.response):
             for made, term in zip(layout.terms, plan.terms, strict=True):
                 for column, values in zip(made.columns, term.design.T, strict=True):
                     if row.name.endswith(f":{column}") and set(np.unique(values)) <= {0.0, 1.0}:
@@ -255,7 +251,8 @@ class _Scales:
         if owner in self.responses:
             k = self.responses[owner]
             layouts, plans = self.lowered.responses[k].predictors, self.lowered.plan.responses[k].predictors
-            return list(zip(layouts, plans, strict=True))
+            # the alternatives of a set share one layout
+            return list(zip(layouts, plans[: len(layouts)], strict=True))
         k = list(self.latents).index(owner)
         return [(self.lowered.latents[k].predictor, self.lowered.plan.latents[k].predictor)]
 
@@ -268,6 +265,8 @@ def _residual(
     weight: Array,
 ) -> float:
     """Return the variance of a response, or of the latent response behind it, given its predictor."""
+    if family.stacked:
+        return float("nan")
     by_name = {layout.name: form.offset[units] for layout, form in zip(layouts, forms, strict=True)}
     weight = weight[units]
     if family.name == "gaussian" and family.link.name == "identity":

@@ -64,6 +64,18 @@ def refuse(kind, words, text, data=DATA, family=None, std_lv=False):
     case("own class", FormulaError, ["c -> b1 -> c"], f"{CLASSES} + b1", DATA, "binomial"),
     case("down", FormulaError, ["'climate'", "cannot depend on 'eta'"], f"{SCHOOL}; {FACTOR}; climate ~ eta"),
     case("varying response", DataError, ["'i3'", "differs within g 0"], "c | g =~ s1 + i3; i3 | g ~ 1"),
+    case(
+        "constant in clusters",
+        DataError,
+        ["'s1' is the same in all rows of every 'g'", "`s1 | g ~ 1`"],
+        "climate | g =~ s1 + s2 + s3; s2 + s3 | g ~ 1",
+    ),
+    case(
+        "constant in clusters, random intercept",
+        DataError,
+        ["'w' is the same in all rows of every 'g'", "residual variance would be 0"],
+        "w ~ x + (1 | g)",
+    ),
     case("varying covariate", DataError, ["'x'", "'g'", "differs within g 0"], f"{SCHOOL}; climate ~ x"),
     case(
         "levels", FormulaError, ["'eta'", "'row'", "'climate'", "'g'"], f"{SCHOOL}; {FACTOR}; eta ~~ climate"

@@ -192,6 +192,24 @@ def two_level_school(rows):
     return weight / weight.sum(), climate, effect, read
 
 
+def test_responses_of_clusters_alone_are_predicted_in_every_row():
+    """No response has a row of its own, yet the rows of a cluster show what it has."""
+    text = "climate | school =~ s1 + s2 + s3; s1 + s2 + s3 | school ~ 1; climate ~ ses"
+    data = SCHOOLS.assign(s3=SCHOOLS["school"].map({"A": 2.0, "B": 0.5, "C": 1.0}))
+    fit = result_at(text, data.sample(frac=1.0, random_state=1), None, {"climate ~ ses": 0.7})
+    found = fit.predict().loc[data.index]
+    assert found[["s1", "s3"]].notna().all(axis=None)
+    assert (found.groupby(data["school"])["s1"].nunique() == 1).all()
+    # a school without s2 has no unit of it
+    pd.testing.assert_series_equal(found["s2"].notna(), data["s2"].notna(), check_names=False)
+    again = fit.predict(data)
+    pd.testing.assert_frame_equal(found[["s1", "s3"]], again[["s1", "s3"]])
+    scores = fit.latent()["school"]["climate"]
+    np.testing.assert_allclose(found["s1"], fit.params["s1 ~ 1"] + data["school"].map(scores))
+    np.testing.assert_allclose(fit.resid["s3"].loc[data.index], data["s3"] - found["s3"])
+    assert fit.simulate(seed=1)[["s1", "s3"]].notna().all(axis=None)
+
+
 @pytest.fixture(scope="module")
 def two_level():
     return result_at(TWO_LEVEL, SCHOOLS, None, TWO_LEVEL_AT, points=15)
