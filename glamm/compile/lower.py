@@ -93,7 +93,9 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     gathered.check()
     rows = _union([selection.rows for selection in selections], table.n_rows)
     levels = graph.levels
-    if graph.missing and all(level.name != ROW for level in levels):
+    imputed = {missing.response for missing in graph.missing}
+    of_rows = any(response.name in imputed and response.level == ROW for response in graph.responses)
+    if of_rows and all(level.name != ROW for level in levels):
         levels = (*levels, Level(ROW, GroupFactor(())))
     tree = sort_clusters(table, levels, rows, weights, extension.classes)
     _enough_clusters(graph, tree)

@@ -311,7 +311,8 @@ class ConstraintPlan:
     places : tuple of int
         Entries of theta that are constrained; m of them.
     kinds : tuple of str
-        How each is read: "identity", "log" (its exponential), "log variance" (that of its double).
+        How each is read: by the inverse of the transform of that name, or "log variance" (the exponential of
+        its double).
     equalities : ndarray, shape (e, m)
     value : ndarray, shape (e,)
         ``equalities @ parameters == value``.

@@ -18,6 +18,7 @@ from glamm.inference.constraints import Bounds, Equalities, Equality, LinearMap,
 from glamm.inference.coordinates import Coordinates
 from glamm.inference.optimum import Optimum
 from glamm.inference.status import Missing
+from glamm.protocols.values import TRANSFORMS, Transform
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -32,33 +33,31 @@ __all__ = [
 ]
 
 
-def _natural(kind: str, theta: Array | float) -> Array:
-    return np.asarray(theta if kind == "identity" else np.exp(_RATE[kind] * np.asarray(theta)))
-
-
-_RATE = {"log": 1.0, "log variance": 2.0}
+_SCALES = {
+    **TRANSFORMS,
+    "log variance": Transform(
+        "log variance", lambda v: 0.5 * np.log(v), lambda x: np.exp(2.0 * x), lambda v: 2.0 * v
+    ),
+}
 
 
 def natural(plan: ConstraintPlan, theta: Array) -> Array:
     """Return the constrained parameters as people read them, shape (m,)."""
-    return np.array([float(_natural(k, theta[p])) for k, p in zip(plan.kinds, plan.places, strict=True)])
+    return np.array(
+        [float(_SCALES[k].inverse(theta[p])) for k, p in zip(plan.kinds, plan.places, strict=True)]
+    )
 
 
 def slopes(plan: ConstraintPlan, theta: Array) -> Array:
     """Return d natural / d theta of each constrained parameter, shape (m,)."""
-    return np.array(
-        [
-            1.0 if k == "identity" else _RATE[k] * float(_natural(k, theta[p]))
-            for k, p in zip(plan.kinds, plan.places, strict=True)
-        ]
-    )
+    values = natural(plan, theta)
+    return np.array([float(_SCALES[k].slope(v)) for k, v in zip(plan.kinds, values, strict=True)])
 
 
-def _inverse(plan: ConstraintPlan, values: Array) -> Array:
+def _linear(plan: ConstraintPlan, values: Array) -> Array:
+    """Return the entries of theta that constrained parameters are; not finite outside their range."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array(
-            [v if k == "identity" else np.log(v) / _RATE[k] for k, v in zip(plan.kinds, values, strict=True)]
-        )
+        return np.array([float(_SCALES[k].forward(v)) for k, v in zip(plan.kinds, values, strict=True)])
 
 
 def bounds_of(plan: ConstraintPlan) -> Bounds:
@@ -121,7 +120,7 @@ class Reduction:
         theta[self.kept] = phi
         places = np.asarray(self.plan.places, dtype=np.intp)
         free = natural(self.plan, np.nan_to_num(theta))[self.linear.free]
-        values = _inverse(self.plan, self.linear.expand(free))
+        values = _linear(self.plan, self.linear.expand(free))
         given = np.zeros(len(places), dtype=bool)
         given[self.linear.free] = True
         theta[places[~given]] = values[~given]
@@ -132,7 +131,7 @@ class Reduction:
         near = theta.copy()
         places = np.asarray(self.plan.places, dtype=np.intp)
         values = self.linear.expand(self.linear.reduce(natural(self.plan, theta)))
-        moved = _inverse(self.plan, values)
+        moved = _linear(self.plan, values)
         near[places] = np.where(np.isfinite(moved), moved, theta[places])
         return near[self.kept]
 
