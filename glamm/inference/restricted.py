@@ -18,7 +18,6 @@ from glamm.inference.constraints import Bounds, Equalities, Equality, LinearMap,
 from glamm.inference.coordinates import Coordinates
 from glamm.inference.optimum import Optimum
 from glamm.inference.status import Missing
-from glamm.protocols.values import TRANSFORMS, Transform
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -31,33 +30,6 @@ __all__ = [
     "restricted_coordinates",
     "within_constraints",
 ]
-
-
-_SCALES = {
-    **TRANSFORMS,
-    "log variance": Transform(
-        "log variance", lambda v: 0.5 * np.log(v), lambda x: np.exp(2.0 * x), lambda v: 2.0 * v
-    ),
-}
-
-
-def natural(plan: ConstraintPlan, theta: Array) -> Array:
-    """Return the constrained parameters as people read them, shape (m,)."""
-    return np.array(
-        [float(_SCALES[k].inverse(theta[p])) for k, p in zip(plan.kinds, plan.places, strict=True)]
-    )
-
-
-def slopes(plan: ConstraintPlan, theta: Array) -> Array:
-    """Return d natural / d theta of each constrained parameter, shape (m,)."""
-    values = natural(plan, theta)
-    return np.array([float(_SCALES[k].slope(v)) for k, v in zip(plan.kinds, values, strict=True)])
-
-
-def _linear(plan: ConstraintPlan, values: Array) -> Array:
-    """Return the entries of theta that constrained parameters are; not finite outside their range."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array([float(_SCALES[k].forward(v)) for k, v in zip(plan.kinds, values, strict=True)])
 
 
 def bounds_of(plan: ConstraintPlan) -> Bounds:
@@ -119,8 +91,8 @@ class Reduction:
         theta = np.full(self.size, np.nan)
         theta[self.kept] = phi
         places = np.asarray(self.plan.places, dtype=np.intp)
-        free = natural(self.plan, np.nan_to_num(theta))[self.linear.free]
-        values = _linear(self.plan, self.linear.expand(free))
+        free = self.plan.natural(np.nan_to_num(theta))[self.linear.free]
+        values = self.plan.linear(self.linear.expand(free))
         given = np.zeros(len(places), dtype=bool)
         given[self.linear.free] = True
         theta[places[~given]] = values[~given]
@@ -130,8 +102,8 @@ class Reduction:
         """Return coordinates (Q,) near a theta (P,) that need not satisfy the constraints."""
         near = theta.copy()
         places = np.asarray(self.plan.places, dtype=np.intp)
-        values = self.linear.expand(self.linear.reduce(natural(self.plan, theta)))
-        moved = _linear(self.plan, values)
+        values = self.linear.expand(self.linear.reduce(self.plan.natural(theta)))
+        moved = self.plan.linear(values)
         near[places] = np.where(np.isfinite(moved), moved, theta[places])
         return near[self.kept]
 
@@ -140,7 +112,7 @@ class Reduction:
         kept = self.kept
         jacobian = np.zeros((self.size, len(kept)))
         jacobian[kept, np.arange(len(kept))] = 1.0
-        slope = slopes(self.plan, theta)
+        slope = self.plan.slopes(theta)
         position = {int(p): k for k, p in enumerate(kept)}
         columns = [position[int(self.plan.places[f])] for f in self.linear.free]
         for k, place in enumerate(self.plan.places):
@@ -253,9 +225,9 @@ def within_constraints(
 
     def held(active: Mapping[int, Equality]) -> _Held:
         found = fit(Reduction.of(constraints, size, dict(active)))
-        slope = slopes(constraints, found.theta)
+        slope = constraints.slopes(found.theta)
         by_natural = gradient(found.theta, found.points)[list(constraints.places)] / slope
-        return _Held(found, natural(constraints, found.theta), -found.loglik, -by_natural)
+        return _Held(found, constraints.natural(found.theta), -found.loglik, -by_natural)
 
     bounded = fit_within_bounds(held, bounds_of(constraints), Reduction.of(constraints, size).linear)
     names = tuple(constraints.bound_names[row] for row in bounded.active)

@@ -89,3 +89,22 @@ def test_values_outside_the_range_are_refused(text, family, words):
     with pytest.raises(glamm.FormulaError) as caught:
         glamm.Model(text, DATA, family)
     assert f"cannot hold: {words}" in str(caught.value) and "^" in str(caught.value)
+
+
+def test_equal_guessing_of_items_is_a_label():
+    rng = np.random.default_rng(5)
+    eta = rng.normal(size=800)
+    items = {
+        f"i{k}": ((rng.random(800) < 0.2) | (rng.random(800) < 1.0 / (1.0 + np.exp(-1.5 * eta)))).astype(int)
+        for k in range(4)
+    }
+    data = pd.DataFrame(items)
+    text = "eta =~ i0 + i1 + i2 + i3"
+    labels = "".join(f"; guess(i{k}) ~ label(c)*1" for k in range(4))
+    equal = "".join(f"; `guess(i0)` == `guess(i{k})`" for k in range(1, 4))
+    labelled = glamm.fit(text + labels, data, LOWER, std_lv=True)
+    found = glamm.fit(text + equal, data, LOWER, std_lv=True)
+    assert found.converged and labelled.converged
+    assert found.llf == pytest.approx(labelled.llf, rel=1e-9)
+    guesses = found.params[[f"guess(i{k})" for k in range(4)]]
+    np.testing.assert_allclose(guesses, guesses.iloc[0], rtol=1e-10)
