@@ -237,7 +237,9 @@ def within_constraints(
 def restricted_coordinates(at: Coordinates, reduction: Reduction, theta: Array) -> Coordinates:
     """Return coordinates of phi in which one observation has the information it has in those of theta."""
     root = at.inverse @ reduction.jacobian(theta)
-    inverse = np.linalg.cholesky(root.T @ root + 1e-12 * np.eye(root.shape[1])).T
+    information = root.T @ root + 1e-12 * np.eye(root.shape[1])
+    # lower triangular, as coordinates of covarying random effects are
+    inverse = np.linalg.cholesky(information[::-1, ::-1])[::-1, ::-1].T
     kept = reduction.kept
     return Coordinates(
         np.asarray(np.linalg.inv(inverse)),
