@@ -12,7 +12,7 @@ is found as in L. So an intercept and the slope of a calendar year do no harm ei
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,28 @@ class Coordinates:
     deficient: NDArray[np.bool_]
     latent: NDArray[np.bool_]
     about_latents: NDArray[np.bool_]
+
+    def along_correlations(self, theta: Array, blocks: Sequence[Index]) -> Coordinates:
+        """Return coordinates that near `theta` move as the rows w of correlation matrices' factors.
+
+        theta holds ``v``, of which w is ``v / (1 + v'v) ** 0.5``: near a singular matrix v is large, and
+        what data tell about it small, however much they tell about w.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (P,)
+        blocks : sequence of ndarray of intp, shape (k, k)
+            Positions of correlation matrices' entries; those below the diagonal are v.
+        """
+        slope = np.eye(len(theta))
+        for block in blocks:
+            for i in range(1, len(block)):
+                row = block[i, :i]
+                length = np.sqrt(1.0 + theta[row] @ theta[row])
+                w = theta[row] / length
+                slope[np.ix_(row, row)] = (np.eye(i) - np.outer(w, w)) / length
+        inverse = self.inverse @ slope
+        return replace(self, inverse=inverse, transform=np.asarray(np.linalg.inv(inverse)))
 
     @property
     def unit(self) -> Array:
@@ -185,7 +207,8 @@ def _covarying_effects(
                     total += n
             if not triangles:
                 continue
-            triangle = np.linalg.qr(np.concatenate(triangles), mode="r")[::-1, ::-1] / np.sqrt(total)
+            reversed_ = np.asarray(np.linalg.qr(np.concatenate(triangles), mode="r"))
+            triangle = reversed_[::-1, ::-1] / np.sqrt(total)
             diagonal = np.diagonal(triangle)
             if (np.abs(diagonal) > DEFICIENT * np.linalg.norm(triangle, axis=0)).all():
                 found.append((factor, triangle * np.sign(diagonal)[:, None]))
