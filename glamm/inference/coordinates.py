@@ -254,6 +254,7 @@ class Scaled:
         self.at = at
         self.points: tuple[int, ...] = objective.points
         self.integration: str = objective.integration
+        self.summed: bool = objective.summed
 
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient in phi, (P,)."""

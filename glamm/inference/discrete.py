@@ -84,6 +84,7 @@ class DiscreteObjective:
     """
 
     exact = True
+    summed = False
 
     def __init__(self, plan: Plan, points: object = 1, threads: int | None = None) -> None:
         del points, threads

@@ -184,7 +184,8 @@ class Fit:
         """Return a positive definite information matrix at the start.
 
         That of the fixed part where there is nothing else, the expected one where it has a closed form, the
-        outer product of cluster scores where clusters abound, differences of the gradient where they do not.
+        outer product of cluster scores where clusters abound, differences of the gradient where they do not
+        or sums over the clusters make it cheap.
         """
         size, identity = self.size, np.eye(self.size)
         expected = self.objective.expected_information(self.search.theta)
@@ -193,7 +194,8 @@ class Fit:
         if self.start.information is not None and self.reduction is None:
             transform = self.at.transform
             return positive(transform.T @ self.start.information @ transform) + 1e-8 * identity
-        if self.plan.levels[-1].clusters >= max(5 * size, 30) and self.latent:
+        many = self.plan.levels[-1].clusters >= max(5 * size, 30) and not self.objective.summed
+        if many and self.latent:
             scores = self.objective.cluster_scores(self.search.theta)
             self.search.evaluations += 1
             weight = self.plan.levels[-1].weight

@@ -4,7 +4,8 @@ Where slopes and standard deviations are the same for many clusters, the log-lik
 
     -n/2 (k log 2 pi + log |Sigma| + tr(Sigma^-1 S)),
 
-S the mean cross-product of residuals. An evaluation costs the same for any number of clusters.
+S the mean cross-product of residuals. An evaluation costs the same for any number of clusters. With higher
+levels this is given their coordinates, which are integrated in `glamm.inference.gaussian_levels`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from glamm.compile.plan import Plan
 from glamm.inference.discrete import DiscreteObjective, objective_for
+from glamm.inference.gaussian_atoms import with_atoms
+from glamm.inference.gaussian_levels import Levels, PatternSlopes
 from glamm.inference.objective import Objective
-from glamm.inference.patterns import Configuration, Pattern, configurations
+from glamm.inference.pattern_sums import Pattern
+from glamm.inference.patterns import Configuration, configurations
 from glamm.inference.structure import Moments, Structure
 
 Array = NDArray[np.float64]
 
 __all__ = ["GaussianObjective", "objective_of"]
+
+MOST_ENTRIES = 50_000_000
+"""Numbers that matrices of single clusters may have together."""
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -33,16 +40,27 @@ def objective_of(
     plan: Plan, points: int | Sequence[int] = 7, threads: int | None = None
 ) -> GaussianObjective | DiscreteObjective | Objective:
     """Return the log-likelihood of a plan, in closed form or as sums over classes where that is shorter."""
-    found = configurations(plan) if _is_gaussian(plan) else None
-    return objective_for(plan, points, threads) if found is None else GaussianObjective(plan, found, threads)
+    if _is_gaussian(plan):
+        unweighted = all(response.weight is None for response in plan.responses)
+        for below in (False, True):
+            own = with_atoms(plan) if below else plan if unweighted and _rows_are_clusters(plan) else None
+            found = None if own is None or _is_large(own) else configurations(own)
+            if own is not None and found is not None:
+                return GaussianObjective(plan, found, threads, own)
+    return objective_for(plan, points, threads)
+
+
+def _is_large(plan: Plan) -> bool:
+    """Return whether the matrices of the clusters above the lowest level take too much memory."""
+    size = sum(len(level.factor) for level in plan.levels[1:])
+    return len(plan.levels) > 1 and plan.levels[1].clusters * size**2 > MOST_ENTRIES
 
 
 def _is_gaussian(plan: Plan) -> bool:
-    """Return whether all of a plan with one level is Gaussian, with something random or covarying in it."""
-    (level, *above) = plan.levels
-    if above or level.group is not None or plan.memberships or plan.ratios:
+    """Return whether all of a plan is Gaussian, with something random or covarying in it."""
+    if any(level.group is not None for level in plan.levels) or plan.memberships or plan.ratios:
         return False
-    if not len(level.factor) and not plan.residual_covariances:
+    if not any(len(level.factor) for level in plan.levels) and not plan.residual_covariances:
         return False
     terms = [t for latent in plan.latents for t in latent.predictor.terms]
     for response in plan.responses:
@@ -50,13 +68,11 @@ def _is_gaussian(plan: Plan) -> bool:
         names = [predictor.name for predictor in family.predictors(response.encoded)]
         if names != ["mu", "sigma"] or not family.is_quadratic(0) or response.channels is not None:
             return False
-        if response.weight is not None or response.predictors[1].is_random:
+        if response.predictors[1].is_random:
             return False
         terms += response.predictors[0].terms
     scales = [latent.scale for latent in plan.latents if latent.scale is not None]
-    if any(len(term.latents) > 1 for term in terms) or any(scale.is_random for scale in scales):
-        return False
-    return _rows_are_clusters(plan)
+    return all(len(term.latents) == 1 for term in terms) and not any(scale.is_random for scale in scales)
 
 
 def _rows_are_clusters(plan: Plan) -> bool:
@@ -82,19 +98,25 @@ class GaussianObjective:
     ----------
     plan : Plan
     found : list of Configuration
+        Of `atoms`.
     threads : int, optional
         Of the engine, for what is about single clusters.
+    atoms : Plan
+        The same with a level of atoms below, or the plan itself.
     """
 
     exact = True
+    summed = True
 
-    def __init__(self, plan: Plan, found: list[Configuration], threads: int | None = None) -> None:
+    def __init__(self, plan: Plan, found: list[Configuration], threads: int | None, atoms: Plan) -> None:
         self.plan = plan
         self.n_parameters = plan.n_parameters
-        self.points: tuple[int, ...] = (1,)
-        self.n_clusters = plan.levels[0].clusters
+        self.points: tuple[int, ...] = (1,) * len(plan.levels)
+        self.n_clusters = plan.levels[-1].clusters
         self._threads = threads
-        self._parts = [(Structure(plan, one), one.patterns) for one in found]
+        self._parts = [(Structure(atoms, one), one.patterns) for one in found]
+        random = any(len(level.factor) for level in atoms.levels[1:])
+        self._levels = Levels(atoms) if random else None
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -121,21 +143,43 @@ class GaussianObjective:
         theta = np.asarray(theta, float)
         value, gradient = 0.0, np.zeros(self.n_parameters)
         failed = -np.inf, np.full(self.n_parameters, np.nan)
+        levels = self._levels
+        linear, square = (np.zeros((0, 0)), np.zeros((0, 0, 0))) if levels is None else levels.empty()
+        done = []
         for structure, patterns in self._parts:
             at = structure.moments(theta)
-            if not (np.isfinite(at.covariance).all() and np.isfinite(at.mean).all()):
+            if not all(np.isfinite(part).all() for part in (at.covariance, at.mean, at.above)):
                 return failed
             mean, covariance = np.zeros_like(at.mean), np.zeros_like(at.covariance)
+            slopes = []
             for pattern in patterns:
-                found = _add_pattern(pattern, at, mean, covariance)
+                found, inverse = _add_pattern(pattern, at, mean, covariance)
                 if not np.isfinite(found):
                     return failed
                 value += found
-            gradient += structure.pull(theta, at, mean, covariance)
+                if levels is not None:
+                    slopes.append(PatternSlopes.of(pattern, at, inverse))
+                    slopes[-1].add(linear, square)
+            done.append((structure, at, mean, covariance, slopes))
+        if levels is not None:
+            integral, linear, square = levels.integrate(linear, square)
+            if not np.isfinite(integral):
+                return failed
+            value += integral
+        for structure, at, mean, covariance, slopes in done:
+            above = np.zeros_like(at.above)
+            for own in slopes:
+                own.pull(linear, square, mean, covariance, above)
+            gradient += structure.pull(theta, at, mean, covariance, above)
         return value, gradient
 
-    def expected_information(self, theta: Array) -> Array:
-        """Return the expected information given the covariates, shape (n_parameters, n_parameters)."""
+    def expected_information(self, theta: Array) -> Array | None:
+        """Return the expected information given the covariates, shape (n_parameters, n_parameters).
+
+        None with more than one level.
+        """
+        if self._levels is not None:
+            return None
         theta = np.asarray(theta, float)
         total = np.zeros((self.n_parameters, self.n_parameters))
         for structure, patterns in self._parts:
@@ -194,18 +238,21 @@ class GaussianObjective:
         return self._engine.posterior(theta)
 
 
-def _add_pattern(pattern: Pattern, at: Moments, mean: Array, covariance: Array) -> float:
-    """Return the log-likelihood of a pattern; add its adjoints to those of mean and covariance."""
+def _add_pattern(pattern: Pattern, at: Moments, mean: Array, covariance: Array) -> tuple[float, Array]:
+    """Return the log-likelihood of a pattern and the inverse of its covariance matrix, shape (k, k).
+
+    Its adjoints are added to those of mean and covariance.
+    """
     own, n = pattern.present, pattern.weight
     k = len(own)
     if n == 0.0:
-        return 0.0
+        return 0.0, np.zeros((k, k))
     everything = k == len(at.covariance)
     sigma = at.covariance if everything else at.covariance[np.ix_(own, own)]
     slope = at.mean if everything else at.mean[own]
     lower, failed = dpotrf(sigma, lower=1)
     if failed:
-        return -np.inf
+        return -np.inf, sigma
     # the lower triangle of the inverse, zeros above it
     triangle, _ = dpotri(lower, lower=1)
     inverse = triangle + triangle.T
@@ -224,4 +271,4 @@ def _add_pattern(pattern: Pattern, at: Moments, mean: Array, covariance: Array) 
     else:
         mean[own] += to_mean
         covariance[np.ix_(own, own)] += to_covariance
-    return float(loglik)
+    return float(loglik), inverse

@@ -71,6 +71,9 @@ class Objective:
     left them, so values do not depend on the path of rejected trial points.
     """
 
+    summed = False
+    """Whether sums over clusters, known beforehand, make gradients cheap."""
+
     def __init__(self, plan: Plan, points: int | Sequence[int] = 7, threads: int | None = None) -> None:
         plan = spread_units(plan)
         self._patterns = collapse(plan)

@@ -4,6 +4,9 @@ A *slot* is the t-th unit of one response in a cluster. Clusters whose slots agr
 and covariates of the mean are one pattern; patterns that differ only in which slots are there share a
 `Configuration`. Means are linear in *raw columns*: 1, and each distinct covariate of a slot or of a latent
 variable; so cross-products of responses and raw columns are all that the likelihood needs.
+
+Given the standard coordinates of higher levels the same is true, whose slopes are linear in raw columns too:
+for those, sums of products within each cluster of the next level are kept (`GroupSums`).
 """
 
 from __future__ import annotations
@@ -15,41 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, PredictorPlan
+from glamm.inference.forms import clusters_of
+from glamm.inference.pattern_sums import Pattern, group_sums, pattern_of
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Configuration", "Pattern", "configurations"]
-
-CHUNK = 1 << 16
-"""Clusters whose cross-products are summed at a time."""
+__all__ = ["Configuration", "configurations"]
 
 MOST_SLOTS = 200
 
 SHARE = 0.2
 """Most patterns, relative to the clusters, for which sums over patterns pay."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pattern:
-    """Clusters of a configuration that have the same slots.
-
-    Attributes
-    ----------
-    present : ndarray of intp, shape (k,)
-        Those slots.
-    weight : float
-        Number of clusters.
-    mean : ndarray, shape (k + C,)
-        Of the responses, then of the raw columns.
-    cross : ndarray, shape (k + C, k + C)
-        Sums of products of deviations from the means.
-    """
-
-    present: Index
-    weight: float
-    mean: Array
-    cross: Array
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +48,12 @@ class Configuration:
         The same of the latent variables' own predictors.
     columns : int
         C, the number of raw columns; the first is 1.
+    slopes : list of (slot, slope column, level, random effect, factor)
+        Random effects of higher levels in the slots' predictors.
+    latent_slopes : list of (latent variable, slope column, level, random effect, factor)
+        The same in the latent variables' own predictors.
+    slope_columns : list of int
+        Raw column that each slope column is; the first is 1.
     patterns : list of Pattern
     """
 
@@ -76,7 +62,16 @@ class Configuration:
     fixed: list[tuple[int, int, float, int]] = field(default_factory=list)
     latent: list[tuple[int, int, float, int]] = field(default_factory=list)
     columns: int = 1
+    slopes: list[tuple[int, int, int, int, float]] = field(default_factory=list)
+    latent_slopes: list[tuple[int, int, int, int, float]] = field(default_factory=list)
+    slope_columns: list[int] = field(default_factory=lambda: [0])
     patterns: list[Pattern] = field(default_factory=list)
+
+    def slope_column(self, raw: int) -> int:
+        """Return the number of the slope column that a raw column is."""
+        if raw not in self.slope_columns:
+            self.slope_columns.append(raw)
+        return self.slope_columns.index(raw)
 
 
 class _RawColumns:
@@ -129,7 +124,7 @@ def _combine(code: Index | None, values: Array | Index) -> Index:
 
 def _features(plan: PredictorPlan, slopes_only: bool) -> Iterator[Array]:
     """Yield the columns of a predictor that must agree within a pattern and do not."""
-    designs = [part.design for part in plan.loadings] + [term.design for term in plan.terms]
+    designs = [part.design for part in plan.loadings if part.level == 0] + [t.design for t in plan.terms]
     columns = [column for design in designs for column in design.T]
     if not slopes_only:
         columns += [*plan.design.T]
@@ -150,7 +145,7 @@ def _kinds(plan: Plan) -> tuple[list[Index | None], Index | None]:
                 code = _combine(code, column)
         units.append(code)
     of_clusters: Index | None = None
-    for latent in plan.latents:
+    for latent in (latent for latent in plan.latents if latent.level == 0):
         for column in _features(latent.predictor, True):
             of_clusters = _combine(of_clusters, column)
         if latent.scale is not None:
@@ -185,8 +180,22 @@ def _slots(plan: Plan) -> list[tuple[int, Index]] | None:
     return found
 
 
+def _higher_slopes_vary(plan: Plan) -> bool:
+    """Return whether slopes or scales of latent variables of higher levels differ between clusters."""
+    for latent in (latent for latent in plan.latents if latent.level > 0):
+        if any(not _constant(column) for term in latent.predictor.terms for column in term.design.T):
+            return True
+        if latent.scale is not None and any(True for _ in _features(latent.scale, False)):
+            return True
+    return False
+
+
+def _constant(column: Array) -> bool:
+    return bool((column == column[:1]).all())
+
+
 def configurations(plan: Plan) -> list[Configuration] | None:
-    """Return the sufficient statistics of a plan with one level; None where they are not much shorter.
+    """Return the sufficient statistics of a plan; None where they are not much shorter than the data.
 
     Parameters
     ----------
@@ -194,12 +203,14 @@ def configurations(plan: Plan) -> list[Configuration] | None:
         All responses Gaussian, identity link, with standard deviations that nothing random enters.
     """
     slots = _slots(plan)
-    if slots is None:
+    if slots is None or _higher_slopes_vary(plan):
         return None
     kinds, of_clusters = _kinds(plan)
     n = plan.levels[0].clusters
     code: Index | None = of_clusters
     most = max(1.0, SHARE * n)
+    if code is not None and code.max(initial=0) >= most:
+        return None
     for r, unit in slots:
         kind = kinds[r]
         present = unit >= 0
@@ -275,21 +286,55 @@ def _configuration(plan: Plan, slots: list[tuple[int, Index]], code: Index, grou
         for column, coefficient in _columns(response.predictors[0], own):
             c, factor = raw.place(column, where)
             found.fixed.append((i, c, factor, coefficient))
+        for column, level, effect in _slopes(response.predictors[0], own):
+            c, factor = raw.place(column, where)
+            found.slopes.append((i, found.slope_column(c), level, effect, factor))
     every = np.arange(n, dtype=np.intp) if clusters is None else clusters
+    above = clusters_of(plan, every)
     for m, latent in enumerate(plan.latents):
-        for column, coefficient in _columns(latent.predictor, every):
+        at = above[latent.level]
+        assert at is not None
+        for column, coefficient in _columns(latent.predictor, at):
             c, factor = raw.place(column, None)
             found.latent.append((m, c, factor, coefficient))
+        for column, level, effect in _slopes(latent.predictor, at):
+            c, factor = raw.place(column, None)
+            found.latent_slopes.append((m, found.slope_column(c), level, effect, factor))
     found.columns = 1 + len(raw.values)
-    weight = plan.levels[0].weight
+    weight = _path_weight(plan)
     for p in group.patterns:
         of_pattern = None if len(group.patterns) == 1 else np.flatnonzero(number[code[every]] == number[p])
         rows = np.arange(n, dtype=np.intp) if of_pattern is None else of_pattern
         seen = np.array([i for i, unit in enumerate(units) if unit[rows[0]] >= 0], dtype=np.intp)
         y = [(plan.responses[slots[used[i]][0]].encoded.y[:, 0], units[i]) for i in seen]
         own_weight = None if weight is None else weight[every[rows]]
-        found.patterns.append(_pattern(seen, y, raw.values, rows, own_weight))
+        groups = None
+        if len(plan.levels) > 1:
+            assert above[1] is not None
+            w = plan.levels[0].weight
+            z = [raw.values[c - 1] for c in found.slope_columns[1:]]
+            groups = group_sums(y, raw.values, z, rows, above[1][rows], None if w is None else w[every[rows]])
+        found.patterns.append(pattern_of(seen, y, raw.values, rows, own_weight, groups))
     return found
+
+
+def _path_weight(plan: Plan) -> Array | None:
+    """Return the weight of each lowest cluster times those of the clusters it lies in."""
+    weight: Array | None = None
+    for level, cluster in zip(
+        plan.levels, clusters_of(plan, np.arange(plan.levels[0].clusters, dtype=np.intp)), strict=True
+    ):
+        if level.weight is not None:
+            own = level.weight[cluster]
+            weight = own if weight is None else weight * own
+    return weight
+
+
+def _slopes(plan: PredictorPlan, rows: Index) -> Iterator[tuple[Array, int, int]]:
+    """Yield the columns of random effects of higher levels in some rows, with their levels and numbers."""
+    for part in (part for part in plan.loadings if part.level > 0):
+        for column, effect in zip(part.design.T, part.latent.tolist(), strict=True):
+            yield column[rows], part.level, effect
 
 
 def _columns(plan: PredictorPlan, rows: Index) -> Iterator[tuple[Array, int]]:
@@ -298,32 +343,3 @@ def _columns(plan: PredictorPlan, rows: Index) -> Iterator[tuple[Array, int]]:
         yield column[rows], coefficient
     if np.any(plan.offset):
         yield np.broadcast_to(np.asarray(plan.offset, dtype=float), (len(plan.design),))[rows], -1
-
-
-def _pattern(
-    present: Index, y: list[tuple[Array, Index]], raw: list[Array], rows: Index, weight: Array | None
-) -> Pattern:
-    """Return the moments of some clusters, the means first so that nothing cancels."""
-    k, size = len(y), len(y) + 1 + len(raw)
-    total = float(len(rows)) if weight is None else float(weight.sum())
-    mean = np.zeros(size)
-    mean[k] = 1.0
-    cross = np.zeros((size, size))
-    at = [i for i in range(size) if i != k]
-    for last in (False, True):
-        for start in range(0, len(rows), CHUNK):
-            own = rows[start : start + CHUNK]
-            block = np.empty((len(own), size - 1))
-            for i, (values, unit) in enumerate(y):
-                block[:, i] = values[unit[own]]
-            for i, values in enumerate(raw):
-                block[:, k + i] = values[own]
-            w = None if weight is None else weight[start : start + CHUNK]
-            if not last:
-                mean[at] += block.sum(axis=0) if w is None else w @ block
-            else:
-                block -= mean[at]
-                cross[np.ix_(at, at)] += block.T @ (block if w is None else w[:, None] * block)
-        if not last and total > 0.0:
-            mean[at] /= total
-    return Pattern(present, total, mean, cross)

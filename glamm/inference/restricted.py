@@ -130,6 +130,7 @@ class Restricted:
         self.points: tuple[int, ...] = objective.points  # type: ignore[attr-defined]
         self.integration: str = objective.integration  # type: ignore[attr-defined]
         self.exact: bool = objective.exact  # type: ignore[attr-defined]
+        self.summed: bool = objective.summed  # type: ignore[attr-defined]
 
     def value_and_gradient(self, phi: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient in phi, (Q,)."""

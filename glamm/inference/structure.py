@@ -5,6 +5,9 @@ responses ``y = A x + Lambda eta + Z F u + e``,
 
     mean = (A + Lambda (I - B)^-1 Gamma) x,    covariance = R F F' R' + Theta,    R = Z + Lambda (I - B)^-1 V.
 
+All this is given the coordinates of higher levels, whose slopes are ``sum_z x_z R_z F`` with the same R_z for
+each slope column z.
+
 Every entry of the matrices is linear in theta, but for the exponentials of log standard deviations and of log
 scales of disturbances; one sparse matrix fills them all, and its transpose takes their adjoints back.
 """
@@ -12,6 +15,7 @@ scales of disturbances; one sparse matrix fills them all, and its transpose take
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +49,12 @@ class Moments:
     slope : ndarray, shape (k, q)
         R.
     factor : ndarray, shape (q, q)
+    above : ndarray, shape (Z, k, H)
+        Slopes of the slots in the H coordinates of higher levels, by slope column.
+    slope_above, reach_above : ndarray, shape (Z, k, H), (Z, M, H)
+        R_z, and ``(I - B)^-1`` times V_z.
+    factor_above : ndarray, shape (H, H)
+        The higher levels' factors on its diagonal.
     """
 
     mean: Array
@@ -55,6 +65,10 @@ class Moments:
     reach: Array
     slope: Array
     factor: Array
+    above: Array
+    slope_above: Array
+    reach_above: Array
+    factor_above: Array
 
 
 class Structure:
@@ -67,8 +81,10 @@ class Structure:
     """
 
     def __init__(self, plan: Plan, of: Configuration) -> None:
-        self.level = plan.levels[0]
+        self.level, *self._higher = plan.levels
         self._size = plan.n_parameters
+        higher = np.cumsum([0, *(len(level.factor) for level in self._higher)]).tolist()
+        self._blocks = [slice(a, b) for a, b in pairwise(higher)]
         k, m, q, c = len(of.slots), len(plan.latents), len(self.level.factor), of.columns
         shapes = {
             "loading": (k, m),
@@ -91,11 +107,13 @@ class Structure:
             mu, sigma = plan.responses[r].predictors
             self._add_latent_part("loading", "random", i, mu, unit)
             self._add_row("log sd", (i,), sigma, unit)
-        self._coordinate = np.array([latent.coordinate for latent in plan.latents], dtype=np.intp)
+        own_level = [latent.coordinate if latent.level == 0 else -1 for latent in plan.latents]
+        self._coordinate = np.array(own_level, dtype=np.intp)
         for number, latent in enumerate(plan.latents):
-            self._add_latent_part("path", "latent random", number, latent.predictor, of.cluster)
+            row = of.cluster if latent.level == 0 else 0
+            self._add_latent_part("path", "latent random", number, latent.predictor, row)
             if latent.scale is not None:
-                self._add_row("log scale", (number,), latent.scale, of.cluster)
+                self._add_row("log scale", (number,), latent.scale, row)
         for i, column, factor, coefficient in of.fixed:
             self._add("mean", (i, column), coefficient, factor, 1.0)
         for number, column, factor, coefficient in of.latent:
@@ -110,6 +128,15 @@ class Structure:
             if x.first in place and x.second in place
         ]
         self._disturbed = np.flatnonzero(self._coordinate >= 0)
+        disturbed = [m for m, x in enumerate(plan.latents) if x.level > 0 and x.coordinate >= 0]
+        self._disturbed_above = np.array(disturbed, dtype=np.intp)
+        at = [self._blocks[x.level - 1].start + x.coordinate for x in (plan.latents[m] for m in disturbed)]
+        self._coordinate_above = np.array(at, dtype=np.intp)
+        self._random_above = np.zeros((len(of.slope_columns), k, higher[-1]))
+        self._latent_above = np.zeros((len(of.slope_columns), m, higher[-1]))
+        for target, slopes in ((self._random_above, of.slopes), (self._latent_above, of.latent_slopes)):
+            for i, z, level, effect, size in slopes:
+                target[z, i, self._blocks[level - 1].start + effect] += size
 
     # ------------------------------------------------ which entry is what
 
@@ -134,7 +161,7 @@ class Structure:
                 term.design[row], term.coefficient.tolist(), term.held.tolist(), strict=True
             ):
                 self._add(named, (i, term.latents[0]), coefficient, float(factor), held)
-        for loading in plan.loadings:
+        for loading in (loading for loading in plan.loadings if loading.level == 0):
             for factor, latent in zip(loading.design[row], loading.latent.tolist(), strict=True):
                 self._add(random, (i, latent), -1, float(factor), 1.0)
 
@@ -158,10 +185,41 @@ class Structure:
             covariance[i, j] += value
             covariance[j, i] += value
         mean = x["mean"] + x["loading"] @ means
-        return Moments(mean, covariance, x, effect, means, reach, slope, factor)
+        own, turned = self._latent_above.copy(), np.zeros((self._latent_above.shape[2],) * 2)
+        scale = np.exp(x["log scale"][self._disturbed_above])
+        own[0, self._disturbed_above, self._coordinate_above] += scale
+        for block, level in zip(self._blocks, self._higher, strict=True):
+            turned[block, block] = fill_factor(level, theta)
+        reach_above = effect @ own
+        slope_above = self._random_above + x["loading"] @ reach_above
+        above = slope_above @ turned
+        return Moments(
+            mean,
+            covariance,
+            x,
+            effect,
+            means,
+            reach,
+            slope,
+            factor,
+            above,
+            slope_above,
+            reach_above,
+            turned,
+        )
 
-    def pull(self, theta: Array, at: Moments, mean: Array, covariance: Array) -> Array:
-        """Return the adjoint of theta from those of the mean (k, C) and the symmetric covariance (k, k)."""
+    def pull(
+        self, theta: Array, at: Moments, mean: Array, covariance: Array, above: Array | None = None
+    ) -> Array:
+        """Return the adjoint of theta.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (P,)
+        at : Moments
+        mean, covariance, above : ndarray, shape (k, C), (k, k), (Z, k, H)
+            Adjoints; that of the covariance matrix is symmetric.
+        """
         x, factor = at.entries, at.factor
         cross = covariance @ at.slope
         slope = 2.0 * cross @ (factor @ factor.T)
@@ -171,12 +229,23 @@ class Structure:
         loading = slope @ at.reach.T + mean @ at.means.T
         latent = at.effect.T @ (x["loading"].T @ slope)
         latent_mean = at.effect.T @ (x["loading"].T @ mean)
+        path = latent @ at.reach.T + latent_mean @ at.means.T
         scale = np.zeros(len(at.effect))
         d = self._disturbed
         scale[d] = latent[d, self._coordinate[d]] * np.exp(x["log scale"][d])
+        if above is not None:
+            onward = above @ at.factor_above.T
+            turned = np.einsum("zka,zkb->ab", at.slope_above, above)
+            for block, level in zip(self._blocks, self._higher, strict=True):
+                pull_factor(level, theta, turned[None, block, block], own)
+            loading = loading + np.einsum("zka,zma->km", onward, at.reach_above)
+            higher = at.effect.T @ (x["loading"].T @ onward)
+            path = path + np.einsum("zna,zma->nm", higher, at.reach_above)
+            d = self._disturbed_above
+            scale[d] = higher[0, d, self._coordinate_above] * np.exp(x["log scale"][d])
         parts = {
             "loading": loading,
-            "path": latent @ at.reach.T + latent_mean @ at.means.T,
+            "path": path,
             "random": slope,
             "latent random": latent,
             "log scale": scale,

@@ -180,7 +180,6 @@ def test_single_clusters_are_the_engines():
         ("f =~ y1 + y2 + y3; y4 ~ f + f:w", None),
         ("y1 ~ w", None),
         ("c =~ y1 + y2 + y3; c ~ classes(2)", None),
-        ("f =~ y1 + y2 + y3; b | group =~ y1 + y2", None),
     ],
 )
 def test_other_models_are_left_to_the_engine(text, family):
