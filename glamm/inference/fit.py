@@ -23,7 +23,7 @@ from glamm.inference.covariance import Information, Uncertainty, observed_inform
 from glamm.inference.factor_places import FactorPlaces
 from glamm.inference.mixtures import complete_curvature
 from glamm.inference.mixtures_boundary import hold_log_odds, undetermined
-from glamm.inference.optimize import Search, climb, newton_step, positive
+from glamm.inference.optimize import Search, climb, newton_climb, positive
 from glamm.inference.optimum import Optimum
 from glamm.inference.options import FitOptions
 from glamm.inference.progress import Reporter
@@ -320,7 +320,9 @@ class Fit:
             self.information, self.asymmetry = found.matrix, found.asymmetry
             if not np.isfinite(found.matrix).all():
                 return
-            first, last = self._newton(found.matrix, tolerance)
+            first, last = newton_climb(
+                self.objective, self.search, found.matrix, self.free, tolerance=tolerance, report=self._report
+            )
             settled = first <= MOVED and last <= tolerance and found.asymmetry < ASYMMETRIC
             if self.status is not None or settled:
                 return
@@ -339,33 +341,6 @@ class Fit:
         )
         self.search.evaluations += found.evaluations
         return found
-
-    def _newton(self, information: Array, tolerance: float) -> tuple[float, float]:
-        """Take Newton steps over the free parameters; return the first and the last decrement."""
-        free, search = self.free, self.search
-        matrix = positive(information)
-        search.curvature[np.ix_(free, free)] = matrix
-        first = None
-        for _ in range(4):
-            within = Search(search.theta[free], search.loglik, search.gradient[free], matrix)
-            step, decrement = newton_step(within)
-            first = decrement if first is None else first
-            if decrement <= 1e-3 * tolerance:
-                break
-            theta = search.theta.copy()
-            theta[free] += step * min(1.0, 0.5 / np.sqrt(decrement))
-            loglik, gradient = self.objective.value_and_gradient(theta)
-            search.evaluations += 1
-            slack = 1e-8 + 1e-13 * abs(search.loglik)
-            if not (loglik >= search.loglik - slack and np.isfinite(gradient).all()):
-                break
-            self.objective.accept()
-            search.theta, search.loglik, search.gradient = theta, float(loglik), gradient
-            search.iterations += 1
-            self._report(search, decrement)
-            if decrement <= tolerance:
-                break
-        return float(first or 0.0), decrement
 
     # ------------------------------------------------ the result
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.inference.coordinates import Coordinates, Scaled
-from glamm.inference.optimize import Search, climb, newton_step, positive
+from glamm.inference.optimize import Search, climb, newton_climb, newton_step, positive
 from glamm.inference.progress import Reporter
 from glamm.inference.restricted import Reduction, Restricted
 from glamm.inference.shared import SharedObjective, shared_objective
@@ -33,10 +33,8 @@ ROUGHLY = 2.0
 RENEWALS = 3
 """Times that nodes are placed closer at the end of a climb, each time with another climb."""
 
-CLOSEST = 1e-12
-"""Decrement at which Newton steps end: adaptive quadrature need not repeat them."""
-
-NEWTON_STEPS = 3
+CLOSEST = 1e-9
+"""Decrement at which the Newton steps end: adaptive quadrature need not repeat them."""
 
 SAME = 1e-6
 """Squared distance, in the norm of the information, of points that have the same information."""
@@ -165,8 +163,9 @@ class SharedClimb:
                 return False
         information = None if self.reduction is not None else self._information(search.theta)
         if information is not None:
-            search.curvature = positive(information)
-            self._climb(search, CLOSEST, NEWTON_STEPS)
+            every = np.arange(len(search.theta))
+            report = self._report
+            newton_climb(self._scaled(), search, information, every, tolerance=CLOSEST, report=report)
         return newton_step(search)[1] < tolerance
 
     def _evaluate(self, search: Search) -> bool:
@@ -176,7 +175,8 @@ class SharedClimb:
         return bool(np.isfinite(search.loglik) and np.isfinite(search.gradient).all())
 
     def _climb(self, search: Search, tolerance: float, limit: int) -> Status | None:
-        def report(search: Search, decrement: float) -> None:
-            self.reporter(search.loglik, search.relative_gradient(), decrement, self.objective.points)
+        latent, report = self.at.latent, self._report
+        return climb(self._scaled(), search, latent, tolerance=tolerance, limit=limit, report=report)
 
-        return climb(self._scaled(), search, self.at.latent, tolerance=tolerance, limit=limit, report=report)
+    def _report(self, search: Search, decrement: float) -> None:
+        self.reporter(search.loglik, search.relative_gradient(), decrement, self.objective.points)
