@@ -172,6 +172,7 @@ def settle(objective: Scaled, phi: Array, ladder: Ladder, tolerance: float) -> S
     their changes be large and merely cancel.
     """
     base = objective.cluster_logliks(phi)
+    objective.accept()
     while True:
         coarse: list[tuple[int, Scaled, Array]] = []
         for level, q in enumerate(ladder.sizes):

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Hash = NDArray[np.uint64]
 
-__all__ = ["Patterns", "collapse"]
+__all__ = ["Patterns", "collapse", "columns_of_clusters", "columns_of_units"]
 
 FIRST = 2000
 """Clusters that are looked at before all are: where they all differ the others will."""
@@ -65,7 +65,8 @@ def _columns_of_predictor(predictor: PredictorPlan) -> Iterator[Array]:
         yield from term.design.T
 
 
-def _columns_of_units(response: ResponsePlan) -> Iterator[Array]:
+def columns_of_units(response: ResponsePlan) -> Iterator[Array]:
+    """Yield the columns, shape (n,) each, that say all there is to say of the units of a response."""
     yield from response.encoded.y.T
     if response.weight is not None:
         yield response.weight
@@ -75,7 +76,8 @@ def _columns_of_units(response: ResponsePlan) -> Iterator[Array]:
         yield from _columns_of_predictor(predictor)
 
 
-def _columns_of_clusters(plan: Plan) -> Iterator[Array]:
+def columns_of_clusters(plan: Plan) -> Iterator[Array]:
+    """Yield the columns, shape (clusters,) each, that latent variables of a plan of one level depend on."""
     for latent in plan.latents:
         yield from _columns_of_predictor(latent.predictor)
         if latent.scale is not None:
@@ -96,12 +98,12 @@ def _add(code: Hash, column: Array) -> Hash:
 def _codes(plan: Plan, clusters: int) -> Hash:
     """Return a number for each of the first clusters that depends on their data, in order."""
     code = np.zeros(clusters, dtype=np.uint64)
-    for column in _columns_of_clusters(plan):
+    for column in columns_of_clusters(plan):
         code = _add(code, column)
     for response in plan.units:
         units = int(np.searchsorted(response.cluster, clusters))
         own = np.zeros(units, dtype=np.uint64)
-        for column in _columns_of_units(response):
+        for column in columns_of_units(response):
             own = _add(own, column)
         cluster, position = response.cluster[:units], _positions(response)[:units]
         first = np.flatnonzero(position == 0)
@@ -121,7 +123,7 @@ def _positions(response: ResponsePlan) -> Index:
 
 def _same(plan: Plan, standing: Index) -> bool:
     """Return whether every cluster has the data of the one that is to stand for it."""
-    if not all((column == column[standing]).all() for column in _columns_of_clusters(plan)):
+    if not all((column == column[standing]).all() for column in columns_of_clusters(plan)):
         return False
     for response in plan.units:
         edges = np.searchsorted(response.cluster, np.arange(len(standing) + 1))
@@ -129,7 +131,7 @@ def _same(plan: Plan, standing: Index) -> bool:
         if (sizes != sizes[standing]).any():
             return False
         partner = edges[standing[response.cluster]] + _positions(response)
-        if not all((column == column[partner]).all() for column in _columns_of_units(response)):
+        if not all((column == column[partner]).all() for column in columns_of_units(response)):
             return False
     return True
 

@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from glamm.compile.plan import ResponsePlan
 from glamm.kernels._block import evaluate
 from glamm.numdiff import pairs
+from glamm.protocols import Family
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Combinations", "Densities", "distinct_rows"]
+__all__ = ["Combinations", "Densities", "LogDensities", "distinct_rows"]
+
+FEW = 16
+"""Distinct rows that are looked for one by one."""
 
 MOST_PRODUCTS = 4_000_000
 """Numbers that the products of two designs, kept for all starts, may have."""
@@ -34,11 +38,29 @@ def distinct_rows(columns: Sequence[Array]) -> tuple[Index, Index]:
         bits = np.ascontiguousarray(column + 0.0).view(np.uint64)
         mixed = (bits ^ (bits >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15 + 2 * k)
         key = (key ^ mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
-    _, first, number = np.unique(key, return_index=True, return_inverse=True)
+    first, number = _distinct(key)
     if all(np.array_equal(column[first][number], column, equal_nan=True) for column in columns):
-        return first.astype(np.intp), number.astype(np.intp)
+        return first, number
     _, first, number = np.unique(np.column_stack(columns), axis=0, return_index=True, return_inverse=True)
     return first.astype(np.intp), number.ravel().astype(np.intp)
+
+
+def _distinct(key: NDArray[np.uint64]) -> tuple[Index, Index]:
+    """Return the first of each value of `key` (n,), ascending, and the number of every one among them."""
+    number = np.zeros(len(key), dtype=np.intp)
+    left = np.arange(len(key))
+    firsts: list[int] = []
+    while len(left) and len(firsts) < FEW:
+        # a few values are found faster one by one than by sorting
+        number[left] = len(firsts)
+        firsts.append(int(left[0]))
+        left = left[key[left] != key[left[0]]]
+    if not len(left):
+        first = np.array(firsts, dtype=np.intp)
+        order = np.argsort(key[first])
+        return first[order], np.argsort(order)[number]
+    _, first, number = np.unique(key, return_index=True, return_inverse=True)
+    return first.astype(np.intp), number.astype(np.intp)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +78,37 @@ class Densities:
     value: Array
     first: Array
     second: Array
+
+
+class LogDensities:
+    """Log densities of units as functions of their channels, several values of these at once.
+
+    Parameters
+    ----------
+    family : Family
+    y : ndarray, shape (U, ny)
+    """
+
+    def __init__(self, family: Family, y: Array) -> None:
+        self.family, self.y = family, y
+        self._kernel = family.kernel()
+        self._repeated = y
+
+    def __call__(self, nu: Array) -> Densities:
+        """Return log densities and derivatives at channels (K, U, S)."""
+        channels, units, starts = nu.shape
+        if self._kernel is None:
+            with np.errstate(all="ignore"):
+                found = self.family.block(self.y, [np.ascontiguousarray(row.T) for row in nu], order=2)
+            value, first, second = (
+                np.stack([np.broadcast_to(a, (starts, units)).T for a in part]) for part in found
+            )
+            return Densities(value[0], first, second)
+        if len(self._repeated) != units * starts:
+            self._repeated = np.repeat(self.y, starts, axis=0)
+        flat = evaluate(self._kernel, self._repeated, nu.reshape(channels, -1))
+        shape = (units, starts)
+        return Densities(flat[0].reshape(shape), flat[1].reshape(-1, *shape), flat[2].reshape(-1, *shape))
 
 
 class Combinations:
@@ -84,8 +137,7 @@ class Combinations:
         self.designs = [np.ascontiguousarray(design[first]) for design in designs]
         self.offsets = [offset[first] for offset in offsets]
         self.size = len(first)
-        self._kernel = response.family.kernel()
-        self._repeated = self.y
+        self._densities = LogDensities(self.family, self.y)
         self._products: dict[tuple[int, int], Array | None] = {}
 
     def predictors(self, theta: Array) -> Array:
@@ -101,20 +153,7 @@ class Combinations:
 
     def densities(self, theta: Array) -> Densities:
         """Return log densities and derivatives at theta (P, S)."""
-        nu = self.predictors(theta)
-        channels, units, starts = nu.shape
-        if self._kernel is None:
-            with np.errstate(all="ignore"):
-                found = self.family.block(self.y, [np.ascontiguousarray(row.T) for row in nu], order=2)
-            value, first, second = (
-                np.stack([np.broadcast_to(a, (starts, units)).T for a in part]) for part in found
-            )
-            return Densities(value[0], first, second)
-        if len(self._repeated) != units * starts:
-            self._repeated = np.repeat(self.y, starts, axis=0)
-        flat = evaluate(self._kernel, self._repeated, nu.reshape(channels, -1))
-        shape = (units, starts)
-        return Densities(flat[0].reshape(shape), flat[1].reshape(-1, *shape), flat[2].reshape(-1, *shape))
+        return self._densities(self.predictors(theta))
 
     def add_gradient(self, at: Densities, weight: Array, out: Array) -> None:
         """Add the gradient of the weighted log densities, weights (U, S), to `out` (P, S)."""

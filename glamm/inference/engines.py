@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Source", "lanes_of", "sources_of"]
+__all__ = ["Source", "lanes_of", "levels_of", "sources_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +89,24 @@ def sources_of(
         data = y[stack.order], stack.first, None if weight is None else weight[stack.order]
         found.append(Source(*data, own.channels, own.active, own.plan.family, products))
     return found
+
+
+def levels_of(
+    levels: Sequence[LevelPlan], tops: Sequence[Index], nesting: Nesting | None
+) -> list[tuple[object, ...]]:
+    """Return the levels for `Engine`, with the first cluster of each top-level cluster in `tops`."""
+    if nesting is not None:
+        return list(nesting.levels())
+    return [
+        (
+            len(level.factor),
+            level.parent,
+            level.weight,
+            edges,
+            None if level.parent is None else level.group,
+        )
+        for level, edges in zip(levels, tops, strict=True)
+    ]
 
 
 def lanes_of(levels: Sequence[LevelPlan], sources: Sequence[Source]) -> Lanes | None:

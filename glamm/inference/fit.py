@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,12 @@ from glamm.inference.covariance import Information, Uncertainty, observed_inform
 from glamm.inference.factor_places import FactorPlaces
 from glamm.inference.mixtures import complete_curvature
 from glamm.inference.mixtures_boundary import hold_log_odds, undetermined
-from glamm.inference.optimize import Search, climb, newton_step, positive
+from glamm.inference.optimize import Search, climb, newton_climb, positive
 from glamm.inference.optimum import Optimum
 from glamm.inference.options import FitOptions
 from glamm.inference.progress import Reporter
-from glamm.inference.restricted import (
-    Reduction,
-    Restricted,
-    expanded,
-    restricted_coordinates,
-)
+from glamm.inference.restricted import Reduction, Restricted, expanded, restricted_coordinates
+from glamm.inference.shared_climb import SharedClimb
 from glamm.inference.starts import starting_values
 from glamm.inference.status import Missing, Status
 
@@ -92,9 +89,9 @@ class Fit:
         if reduction is not None:
             begin = reduction.reduce(begin)
             self.at = restricted_coordinates(self.at, reduction, reduction.expand(begin))
-            objective = Restricted(objective, reduction)
-        self.objective = Scaled(objective, self.at)
         self.reporter = Reporter(options.progress, options.optimizer.tol)
+        self.shared = SharedClimb.of(objective, self.at, reduction, self.reporter)
+        self.objective = Scaled(objective if reduction is None else Restricted(objective, reduction), self.at)
         self.search = Search(self.at.inverse @ begin, -np.inf, np.full(self.size, np.nan), np.eye(self.size))
         self.boundary = Boundary((), ())
         self.free = np.arange(self.size)
@@ -147,6 +144,8 @@ class Fit:
         first, search = self.search.theta, self.search
         self._place_nodes()
         tries = [first, *(self._coordinates_of(theta) for theta in self.start.others)]
+        if self._begin_with_shared_nodes(tries):
+            return True
         if not max([self._begin_at(phi) for phi in tries]) and self.options.start is None:
             tries = [np.where(self.at.latent, 0.3 * first, first), self._coordinates_of(self.plan.start)]
             any(self._begin_at(phi) for phi in tries)
@@ -155,6 +154,26 @@ class Fit:
             return False
         search.curvature = self._first_curvature()
         return True
+
+    def _begin_with_shared_nodes(self, tries: list[Array]) -> bool:
+        """Go to the maximum that nodes shared by all clusters lead to; return whether there is one."""
+        if self.shared is None:
+            return False
+        search, ahead = self.search, replace(self.search)
+        try:
+            reached = self.shared.run(tries, ahead, CLOSE, self.options.optimizer.max_iterations)
+        except KeyboardInterrupt:
+            self._begin_at(ahead.theta)
+            raise
+        search.evaluations, first = ahead.evaluations, self.objective
+        if reached and self.auto:
+            tolerance = self.options.integration.tolerance(ahead.loglik)
+            self.objective = settle(first, ahead.theta, self.ladder, tolerance)
+        if reached and self._begin_at(ahead.theta):
+            search.curvature, search.iterations = ahead.curvature, ahead.iterations
+            return True
+        self.shared, self.objective = None, first
+        return False
 
     def _begin_at(self, phi: Array) -> bool:
         """Move to `phi` if the log-likelihood is higher there; return whether it exists."""
@@ -218,9 +237,9 @@ class Fit:
         )
 
     def _ascend(self) -> None:
-        """Climb to the maximum of a rule that is fine enough."""
+        """Climb to the maximum of a rule that is fine enough; one that shared nodes led to is already."""
         limit = self.options.optimizer.max_iterations
-        if self.auto:
+        if self.auto and self.shared is None:
             self._climb(ROUGH, min(8, limit))
             self._settle()
         while self.status is None:
@@ -252,13 +271,12 @@ class Fit:
         if not (np.isfinite(loglik) and np.isfinite(gradient).all()):
             return False
         search.loglik, search.gradient = float(loglik), gradient
-        return abs(loglik - before) > self._loglik_tolerance()
+        return abs(loglik - before) > self.options.integration.tolerance(self.search.loglik)
 
     def _settle(self) -> bool:
         """Raise the points until the log-likelihood settles; return whether they were."""
-        tolerance = self._loglik_tolerance()
-        settled = settle(self.objective, self.search.theta, self.ladder, tolerance)
-        return self._change_rule(settled)
+        tolerance = self.options.integration.tolerance(self.search.loglik)
+        return self._change_rule(settle(self.objective, self.search.theta, self.ladder, tolerance))
 
     def _change_rule(self, objective: Scaled) -> bool:
         if objective is self.objective:
@@ -272,9 +290,6 @@ class Fit:
         self.search.loglik, self.search.gradient = float(loglik), gradient
         return True
 
-    def _loglik_tolerance(self) -> float:
-        return max(self.options.integration.loglik_tolerance, 1e-10 * abs(self.search.loglik))
-
     def _enough_points(self) -> bool:
         """Compare with a finer rule; if that matters move on to it and return False."""
         self.comparison = compare(self.objective, self.search, self.ladder)
@@ -282,7 +297,7 @@ class Fit:
         covariance = transform @ np.linalg.inv(positive(self.search.curvature)) @ transform.T
         estimates = self.comparison.estimates(covariance)
         if (
-            self.comparison.loglik <= self._loglik_tolerance()
+            self.comparison.loglik <= self.options.integration.tolerance(self.search.loglik)
             and estimates <= self.options.integration.estimate_tolerance
         ):
             return True
@@ -307,7 +322,9 @@ class Fit:
             self.information, self.asymmetry = found.matrix, found.asymmetry
             if not np.isfinite(found.matrix).all():
                 return
-            first, last = self._newton(found.matrix, tolerance)
+            first, last = newton_climb(
+                self.objective, self.search, found.matrix, self.free, tolerance=tolerance, report=self._report
+            )
             settled = first <= MOVED and last <= tolerance and found.asymmetry < ASYMMETRIC
             if self.status is not None or settled:
                 return
@@ -315,7 +332,9 @@ class Fit:
     def _observed(self, curvature: Array, *, one_sided: bool) -> Information:
         """Return the information of the free parameters, by formula where there is one."""
         large = self.units * self.plan.n_parameters >= LARGE
-        known = self.objective.information(self.search.theta) if large or self.rule == "exact" else None
+        known = None if self.shared is None or not large else self.shared.information(self.search.theta)
+        if known is None and (large or self.rule == "exact"):
+            known = self.objective.information(self.search.theta)
         if known is not None:
             return Information(known[np.ix_(self.free, self.free)], 0.0, 0)
         gradient = self.search.gradient if one_sided else None
@@ -324,33 +343,6 @@ class Fit:
         )
         self.search.evaluations += found.evaluations
         return found
-
-    def _newton(self, information: Array, tolerance: float) -> tuple[float, float]:
-        """Take Newton steps over the free parameters; return the first and the last decrement."""
-        free, search = self.free, self.search
-        matrix = positive(information)
-        search.curvature[np.ix_(free, free)] = matrix
-        first = None
-        for _ in range(4):
-            within = Search(search.theta[free], search.loglik, search.gradient[free], matrix)
-            step, decrement = newton_step(within)
-            first = decrement if first is None else first
-            if decrement <= 1e-3 * tolerance:
-                break
-            theta = search.theta.copy()
-            theta[free] += step * min(1.0, 0.5 / np.sqrt(decrement))
-            loglik, gradient = self.objective.value_and_gradient(theta)
-            search.evaluations += 1
-            slack = 1e-8 + 1e-13 * abs(search.loglik)
-            if not (loglik >= search.loglik - slack and np.isfinite(gradient).all()):
-                break
-            self.objective.accept()
-            search.theta, search.loglik, search.gradient = theta, float(loglik), gradient
-            search.iterations += 1
-            self._report(search, decrement)
-            if decrement <= tolerance:
-                break
-        return float(first or 0.0), decrement
 
     # ------------------------------------------------ the result
 
@@ -437,7 +429,7 @@ class Fit:
             options = self.options.integration
             if max(error) > TOLERABLE:
                 return Status.INTEGRATION_UNSETTLED
-            if error[0] > self._loglik_tolerance() or error[1] > options.estimate_tolerance:
+            if error[0] > options.tolerance(self.search.loglik) or error[1] > options.estimate_tolerance:
                 return Status.INTEGRATION_LIMIT
         if self.boundary.zero:
             return Status.BOUNDARY

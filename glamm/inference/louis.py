@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["applies", "louis_information"]
+__all__ = ["applies", "louis_information", "subtract_bending"]
 
 STEP = 1e-5
 """Of differences of what adjoints mean for theta, relative."""
@@ -142,9 +142,8 @@ class _Scores:
             parts = value[0], np.concatenate(first_order), np.concatenate(second)
         else:
             parts = evaluate(kernel, y, flat)
-        shape = (-1, n, points)
         self.value = np.asarray(parts[0]).reshape(n, points)
-        d1, d2 = np.asarray(parts[1]).reshape(shape), np.asarray(parts[2]).reshape(shape)
+        d1, d2 = (np.asarray(part).reshape(len(part), n, points) for part in parts[1:])
         self.first: dict[int, Array] = {}
         self.second: dict[tuple[int, int], Array] = {}
         for k, feeding in enumerate(feeds):
@@ -325,9 +324,7 @@ def louis_information(objective: Objective, theta: Array) -> Array:
         for place, predictor in enumerate(predictors):
             offset, slope = adjoint(place)
             predictor.pull(space, Adjoint(offset, True, slope, True), Sums(None), state)
-        for latent in reversed(objective.latents):
-            latent.pull(space, state)
-        objective.pull_factors(at, state)
+        objective.pull_latents(at, state)
         return state.out
 
     factors = objective.factors(theta)
@@ -346,20 +343,37 @@ def louis_information(objective: Objective, theta: Array) -> Array:
 
     jacobian = pulled(theta, unit, len(gradient))
     found: Array = jacobian.T @ information @ jacobian
+    subtract_bending(objective.plan, theta, found, lambda at: pulled(at, fixed, 1)[0])
+    return found
+
+
+def subtract_bending(
+    plan: Plan, theta: Array, information: Array, gradient: Callable[[Array], Array]
+) -> None:
+    """Take from an information matrix what comes of predictors that are not linear in theta.
+
+    Parameters
+    ----------
+    plan : Plan
+    theta : ndarray, shape (P,)
+    information : ndarray, shape (P, P)
+        Changed in place.
+    gradient : callable
+        Of theta: the gradient there for the adjoints of the predictors at `theta`.
+    """
     # predictors are linear in their own coefficients: what bends them is what makes the latent variables
-    inner = _inner(objective.plan)
+    inner = _inner(plan)
     curved = np.empty((len(inner), len(theta)))
     for row, k in zip(curved, inner, strict=True):
         h = STEP * max(1.0, abs(theta[k]))
         up, down = theta.copy(), theta.copy()
         up[k] += h
         down[k] -= h
-        row[:] = (pulled(up, fixed, 1)[0] - pulled(down, fixed, 1)[0]) / (2.0 * h)
+        row[:] = (gradient(up) - gradient(down)) / (2.0 * h)
     outer = np.setdiff1d(np.arange(len(theta)), inner)
-    found[np.ix_(inner, inner)] -= 0.5 * (curved[:, inner] + curved[:, inner].T)
-    found[np.ix_(inner, outer)] -= curved[:, outer]
-    found[np.ix_(outer, inner)] -= curved[:, outer].T
-    return found
+    information[np.ix_(inner, inner)] -= 0.5 * (curved[:, inner] + curved[:, inner].T)
+    information[np.ix_(inner, outer)] -= curved[:, outer]
+    information[np.ix_(outer, inner)] -= curved[:, outer].T
 
 
 def _inner(plan: Plan) -> Index:

@@ -66,7 +66,8 @@ class Stack:
     ) -> None:
         self.members = tuple(members)
         self.order = np.argsort(cluster, kind="stable").astype(np.intp)
-        self.first = np.searchsorted(cluster[self.order], np.arange(clusters + 1)).astype(np.intp)
+        counts = np.bincount(cluster, minlength=clusters)
+        self.first = np.concatenate(([0], np.cumsum(counts))).astype(np.intp)
         self.width = len(columns[0])
         # nothing to be moved but whole rows
         self.plain = len(columns) == 1 and bool((columns[0] == np.arange(self.width)).all())

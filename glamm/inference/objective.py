@@ -11,25 +11,25 @@ import os
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.factors import fill_factor, pull_factor
 from glamm.compile.plan import Plan
 from glamm.inference import louis
-from glamm.inference.adjoints import Backward, Coordinates, Form, Sums
+from glamm.inference.adjoints import Backward, Form, Sums
+from glamm.inference.chain import Chain
 from glamm.inference.collapsing import collapse
+from glamm.inference.distinct_chain import DistinctChain, Tables, chain_of
 from glamm.inference.elimination import Layer
-from glamm.inference.engines import lanes_of, sources_of
-from glamm.inference.forms import clusters_of, coordinate_starts, named_latents
+from glamm.inference.engines import lanes_of, levels_of, sources_of
 from glamm.inference.mixtures_alternatives import Alternatives, Assigned
 from glamm.inference.mixtures_nodes import has_lower_classes, placed_nodes, prior_nodes, spread_units
 from glamm.inference.nesting import Nesting, arrange, nest, stacks_of
-from glamm.inference.residuals import joint_residuals
 from glamm.inference.rules import rule
-from glamm.inference.units import Units, top_edges
+from glamm.inference.units import top_edges
 from glamm.kernels._engine import Engine
 from glamm.kernels._lanes import Lanes
 
@@ -47,13 +47,12 @@ LOUIS_POINTS = 9
 # the vectorised engine keeps this many node values of a cluster at most, 64 bytes each in every thread
 LANE_NODES = 2_000_000
 
-
 NODE_PASSES, NODE_TOLERANCE = 20, 1e-7
 """Passes in which nodes that are given move to the posterior moments that they lead to, and the change of the
 log-likelihood, relative to the number of clusters, at which they have come to rest."""
 
 
-class Objective:
+class Objective(Chain):
     """Log-likelihood of a plan by nested adaptive quadrature.
 
     Parameters
@@ -77,29 +76,10 @@ class Objective:
     def __init__(self, plan: Plan, points: int | Sequence[int] = 7, threads: int | None = None) -> None:
         plan = spread_units(plan)
         self._patterns = collapse(plan)
-        self.plan = plan = plan if self._patterns is None else self._patterns.plan
-        self.n_parameters = plan.n_parameters
+        super().__init__(plan if self._patterns is None else self._patterns.plan)
+        plan = self.plan
         self._nodes = prior_nodes(plan) if has_lower_classes(plan) else None
         sizes = [len(level.factor) for level in plan.levels]
-        starts = coordinate_starts(plan)
-        self.latents = named_latents(plan)
-        self._joint = joint_residuals(plan)
-        random = {
-            member
-            for joint in self._joint
-            if any(plan.responses[r].predictors[0].is_random for r in joint.members)
-            for member in joint.members
-        }
-        self.units = []
-        for number, response in enumerate(plan.units):
-            rows = clusters_of(plan, response.cluster)
-            self.units.append(Units(response, rows, self.latents, starts, number in random))
-        for joint in self._joint:
-            multiplies = any(self.units[r].multiplies for r in joint.members)
-            for r in joint.members:
-                self.units[r].joined, self.units[r].multiplies = True, multiplies
-        pairs = set().union(*(p.pairs for units in self.units for p in units.predictors))
-        self.space = Coordinates(starts, sum(sizes), tuple(sorted(pairs)))
         total = sum(units.n for units in self.units)
         self._threads = threads or (1 if total < _THREADED_FROM else os.cpu_count() or 1)
         self._tops = top_edges(plan.levels)
@@ -130,7 +110,7 @@ class Objective:
             self._sources = sources_of(self.units, nesting, plan.levels[0].clusters, pairs)
             return lanes_of(plan.levels, self._sources)
 
-        lanes = fast(None)
+        lanes = fast(None) if len(self.units) == 1 else None
         if lanes is None:
             groups = stacks_of(plan.units, [units.shape for units in self.units])
             layers = None if self.exact else nest(plan)
@@ -138,20 +118,6 @@ class Objective:
             if layers is not None:
                 return None
         return lanes
-
-    def _engine_levels(self) -> list[tuple[object, ...]]:
-        if self._nesting is not None:
-            return list(self._nesting.levels())
-        return [
-            (
-                len(level.factor),
-                level.parent,
-                level.weight,
-                edges,
-                None if level.parent is None else level.group,
-            )
-            for level, edges in zip(self.plan.levels, self._tops, strict=True)
-        ]
 
     def _set_points(self, points: int | Sequence[int]) -> None:
         levels = self.plan.levels
@@ -165,7 +131,8 @@ class Objective:
         if self._fast is not None and self._fast.largest * len(rules[0][0]) <= LANE_NODES:
             self._engine = self._fast
         else:
-            self._engine = Engine(self._engine_levels(), [source.response() for source in self._sources])
+            levels_given = levels_of(levels, self._tops, self._nesting)
+            self._engine = Engine(levels_given, [source.response() for source in self._sources])
         self._engine.set_rule(rules)
 
     def with_points(self, points: int | Sequence[int]) -> Objective:
@@ -227,33 +194,36 @@ class Objective:
         return f"{total} latent dimensions as {nested} nested ones"
 
     @property
+    def vectorised(self) -> bool:
+        """Whether the vectorised engine can evaluate the model."""
+        return self._fast is not None
+
+    @cached_property
+    def distinct(self) -> DistinctChain | None:
+        """The chain rule by way of distinct units; None where units do not repeat often."""
+        return chain_of(self.plan, self.space.pairs)
+
+    @cached_property
+    def _tables(self) -> Tables | None:
+        """The engine's arguments by way of distinct units; None where they are made unit by unit."""
+        nesting, chain = self._nesting, None if self._nesting is None else self.distinct
+        return None if nesting is None or chain is None else Tables(chain, nesting, self.units)
+
+    @property
     def n_clusters(self) -> int:
         """Number of top-level clusters of the data, those with the same data counted once."""
         return len(self._weight)
 
     # ------------------------------------------------ evaluation
 
-    def factors(self, theta: Array) -> list[Array]:
-        """Return the Cholesky factor of each level's latent covariance matrix, shape (q, q)."""
-        return [fill_factor(level, theta) for level in self.plan.levels]
-
-    def latent_forms(self, theta: Array, factors: Sequence[Array]) -> list[Form]:
-        """Return the named latent variables as forms of their clusters."""
-        forms: list[Form] = []
-        for latent in self.latents:
-            forms.append(latent.form(self.space, theta, factors, forms))
-        return forms
-
-    def _evaluate(self, theta: Array, *, gradient: bool = False, moments: bool = False) -> _Evaluation:
-        factors = self.factors(theta)
-        if not all(np.isfinite(factor).all() for factor in factors):
-            return self._failed(factors)
+    def _arguments(self, theta: Array, factors: Sequence[Array]) -> tuple[Any, ...] | None:
+        """Return the engine's arguments, latent variables, and residuals; None where theta makes none."""
         forms = self.latent_forms(theta, factors)
         made = [units.forms(self.space, theta, factors, forms) for units in self.units]
         o, slopes = [offset for offset, _ in made], [slope for _, slope in made]
-        joint = [one.forward(theta, o, slopes) for one in self._joint]
+        joint = [one.forward(theta, o, slopes) for one in self.joint]
         if None in joint:
-            return self._failed(factors)
+            return None
         width = self.space.width
         a = [s if s.shape[2] == width else np.ascontiguousarray(s[:, :, :width]) for s in slopes]
         c = [
@@ -262,7 +232,18 @@ class Objective:
         ]
         if self._nesting is not None:
             o, a, c = self._nesting.scatter(o, a, c)
-        options: dict[str, Any] = {"c": c} if self.space.pairs else {}
+        return o, a, {"c": c} if self.space.pairs else {}, forms, joint
+
+    def _evaluate(
+        self, theta: Array, *, gradient: bool = False, moments: bool = False, tables: Tables | None = None
+    ) -> _Evaluation:
+        factors = self.factors(theta)
+        made: tuple[Any, ...] | None = None
+        if all(np.isfinite(factor).all() for factor in factors):
+            made = self._arguments(theta, factors) if tables is None else tables.scatter(theta)
+        if made is None:
+            return self._failed(factors)
+        o, a, options, forms, joint = made
         if self._nodes is not None:
             options["held"] = self._nodes
         # a class that is impossible for a cluster leaves the others their say
@@ -271,7 +252,7 @@ class Objective:
         )
         if not out["failed"]:
             self._trial = out["modes"]
-        if self._nesting is not None:
+        if self._nesting is not None and tables is None:
             self._nesting.gather(out)
         if self._mixture is not None:
             out["loglik"], out["top_share"] = self._mixture.mix(out["loglik"])
@@ -301,22 +282,15 @@ class Objective:
                 go, slope = go * weight, slope * weight[:, None]
             offsets.append(np.array(go) if units.joined else go)
             slopes.append(np.array(slope) if units.joined else slope)
-        if self._joint:
+        if self.joint:
             rows = [self._sum_of(units.top, tops) for units in self.units]
-            for joint, parts in zip(self._joint, found.joint, strict=True):
+            for joint, parts in zip(self.joint, found.joint, strict=True):
                 joint.backward(parts, offsets, slopes, rows, state.out)
         for units, offset, slope in zip(self.units, offsets, slopes, strict=True):
             first = None if edges is None else np.searchsorted(units.plan.cluster, edges[0]).astype(np.intp)
             units.pull(self.space, offset, slope, Sums(first), state)
-        for latent in reversed(self.latents):
-            latent.pull(self.space, state)
-        self.pull_factors(theta, state)
+        self.pull_latents(theta, state)
         return state.out
-
-    def pull_factors(self, theta: Array, state: Backward) -> None:
-        """Carry the adjoints of the levels' factors back."""
-        for level, adjoint in zip(self.plan.levels, state.factors, strict=True):
-            pull_factor(level, theta, adjoint, state.out)
 
     def _sum_of(self, top: Index, tops: int) -> Index:
         """Return which of the sums kept apart each unit goes into."""
@@ -351,7 +325,7 @@ class Objective:
 
     def cluster_logliks(self, theta: Array) -> Array:
         """Return the log-likelihood of each top-level cluster, not weighted, shape (clusters,)."""
-        loglik = np.asarray(self._evaluate(np.asarray(theta, float)).out["loglik"])
+        loglik = np.asarray(self._evaluate(np.asarray(theta, float), tables=self._tables).out["loglik"])
         return loglik if self._patterns is None else self._patterns.spread(loglik)
 
     def _total(self, loglik: Array) -> float:
@@ -361,16 +335,20 @@ class Objective:
 
     def value(self, theta: Array) -> float:
         """Return the log-likelihood; -inf where it cannot be computed."""
-        out = self._evaluate(np.asarray(theta, float)).out
+        out = self._evaluate(np.asarray(theta, float), tables=self._tables).out
         return -np.inf if out["failed"] else self._total(np.asarray(out["loglik"]))
 
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, shape (n_parameters,)."""
         theta = np.asarray(theta, float)
-        found = self._evaluate(theta, gradient=True)
+        tables = self._tables
+        found = self._evaluate(theta, gradient=True, tables=tables)
         if found.out["failed"]:
             return -np.inf, np.full(self.n_parameters, np.nan)
-        return self._total(np.asarray(found.out["loglik"])), self._pull(theta, found, None)[0]
+        value = self._total(np.asarray(found.out["loglik"]))
+        if tables is None:
+            return value, self._pull(theta, found, None)[0]
+        return value, tables.gradient(theta, found.out["go"], found.out["ga"])
 
     def cluster_scores(self, theta: Array) -> Array:
         """Return the gradient of each top-level cluster's weighted term, shape (clusters, parameters)."""

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from glamm.inference.status import Status
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
-__all__ = ["Search", "Smooth", "climb", "newton_step", "positive"]
+__all__ = ["Search", "Smooth", "climb", "newton_climb", "newton_step", "positive"]
 
 ARMIJO = 1e-4
 BACKTRACK = 0.4
 NEAR = 1e-5
 """Decrement below which a step may lower the log-likelihood by its rounding error."""
+
+NEWTON_STEPS = 4
 
 
 class Smooth(Protocol):
@@ -197,3 +200,46 @@ def climb(
             search.curvature = np.diag(np.maximum(np.abs(np.diagonal(search.curvature)), 1.0))
         fresh = taken is None
     return Status.ITERATION_LIMIT
+
+
+def newton_climb(
+    objective: Smooth, search: Search, information: Array, free: Index, *, tolerance: float, report: Report
+) -> tuple[float, float]:
+    """Take Newton steps over some parameters; return the first and the last decrement.
+
+    Parameters
+    ----------
+    objective : Smooth
+    search : Search
+        Changed as the steps are taken.
+    information : ndarray, shape (F, F)
+        Observed information of the parameters `free`.
+    free : ndarray of intp, shape (F,)
+    tolerance : float
+        Decrement below which a step is the last one.
+    report : callable
+        As of `climb`; told after each step.
+    """
+    matrix = positive(information)
+    search.curvature[np.ix_(free, free)] = matrix
+    first = None
+    for _ in range(NEWTON_STEPS):
+        within = Search(search.theta[free], search.loglik, search.gradient[free], matrix)
+        step, decrement = newton_step(within)
+        first = decrement if first is None else first
+        if decrement <= 1e-3 * tolerance:
+            break
+        theta = search.theta.copy()
+        theta[free] += step * min(1.0, 0.5 / np.sqrt(decrement))
+        loglik, gradient = objective.value_and_gradient(theta)
+        search.evaluations += 1
+        slack = 1e-8 + 1e-13 * abs(search.loglik)
+        if not (loglik >= search.loglik - slack and np.isfinite(gradient).all()):
+            break
+        objective.accept()
+        search.theta, search.loglik, search.gradient = theta, float(loglik), gradient
+        search.iterations += 1
+        report(search, decrement)
+        if decrement <= tolerance:
+            break
+    return float(first or 0.0), decrement

@@ -68,6 +68,10 @@ class AdaptiveQuadrature:
         if self.max_points is not None and not is_count(self.max_points):
             raise FitError(f"max_points={self.max_points!r}: a number of points is a whole number from 1 up")
 
+    def tolerance(self, loglik: float) -> float:
+        """Return the integration error of a log-likelihood that is accepted: rounding sets a limit."""
+        return max(self.loglik_tolerance, 1e-10 * abs(loglik))
+
 
 @dataclass(frozen=True, slots=True)
 class Laplace(AdaptiveQuadrature):

@@ -70,6 +70,15 @@ def test_weighted_clusters_count_as_often() -> None:
     np.testing.assert_allclose(doubled, 2.0 * formula, rtol=1e-9, atol=1e-9)
 
 
+def test_clusters_without_units_of_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = answers(40, 6)
+    frame.loc[:9, "y1"] = np.nan
+    plan = plan_of(MODELS["one factor"], frame)
+    whole = Objective(plan, 11).information(plan.start)
+    monkeypatch.setattr("glamm.inference.louis.CHUNK", 1)
+    np.testing.assert_allclose(Objective(plan, 11).information(plan.start), whole, rtol=1e-9, atol=1e-9)
+
+
 def test_other_models_have_none() -> None:
     frame = answers(40, 4)
     for text in (
