@@ -172,6 +172,7 @@ class SharedObjective:
     """
 
     exact = False
+    summed = False
     integration = ""
 
     def __init__(self, plan: Plan, chain: DistinctChain, spacing: float = SPACING) -> None:
