@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
 from glamm.inference.discrete import DiscreteObjective
-from glamm.inference.mixtures import canonical_classes
+from glamm.inference.mixtures_order import Relabelling, canonical_classes
 from glamm.inference.multistart_em import (
     Runs,
     expectation_maximisation,
@@ -106,8 +106,7 @@ def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjec
         solutions = smooth_solutions(plan, objective, options.multistart.starts, rng)
     solutions = merge(solutions)
     theta = solutions[0].theta
-    objective.place_nodes(theta)
-    theta = canonical_classes(plan, theta, objective.shares(theta), options.multistart.order)
+    theta = canonical_classes(Relabelling(plan, objective), theta, options.multistart.order)
     return Found(theta, tuple(solutions))
 
 
