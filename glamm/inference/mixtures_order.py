@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations, permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,15 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan, PredictorPlan
 from glamm.inference.discrete import DiscreteObjective
 from glamm.inference.mixtures import Classes, class_sizes, classes_of, clusters_at
-from glamm.inference.mixtures_permutations import counterparts, moved_clusters, permute
+from glamm.inference.mixtures_permutations import counterparts, moved_clusters, nearest_permuted, permute
 from glamm.inference.objective import Objective
+from glamm.inference.restricted import violation
 from glamm.inference.sampling import sampled
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Relabelling", "canonical_classes"]
+__all__ = ["Relabelling", "canonical_classes", "tried_permutations"]
 
 SAMPLE = 2_000
 """Units of large data that a permutation is found from; all are asked whether it is one."""
@@ -27,6 +29,16 @@ SAME = 1e-9
 
 TOLERANCE = 1e-6
 """What the shifts of a class may differ by between rows, relative to the largest value."""
+
+ALL = 4
+"""Classes up to which all permutations are tried; of more, those that exchange two classes."""
+
+
+IMAGES = 24
+"""Permuted thetas from which the classes of another variable are permuted too."""
+
+NEAREST = 6
+"""Points from which the best one within bounds is looked for."""
 
 
 class Relabelling:
@@ -66,9 +78,71 @@ class Relabelling:
                 return found
         return None
 
+    def nearest(self, variable: int, theta: Array, permutation: Index) -> Array | None:
+        """Return the theta that comes nearest to the permuted one if there were no constraints."""
+        return nearest_permuted(self._plans[0], self._variables[0][variable], theta, permutation)
+
+    def distinguished(self, variable: int, theta: Array) -> bool:
+        """Return whether permutations of the classes change the model, as constraints and terms may do.
+
+        Not of classes that are known: there the data say which is which.
+        """
+        plan, classes = self._plans[0], self._variables[0][variable]
+        turn = np.roll(np.arange(classes.count, dtype=np.intp), 1)
+        exchange = np.arange(classes.count, dtype=np.intp)
+        exchange[:2] = exchange[1::-1]
+        if moved_clusters(plan, classes, turn) is None:
+            return False
+        # these two generate all permutations
+        return any(permute(plan, classes, theta, generator) is None for generator in (exchange, turn))
+
+    def within_bounds(self, thetas: Sequence[Array]) -> list[Array]:
+        """Return the first of some thetas, with classes permuted so that bounds hold, or all that may do.
+
+        Where no permutation of the first meets the bounds, those of all that come nearest are returned.
+        """
+        constraints = self.plan.constraints
+        if constraints is None or not len(constraints.lower):
+            return [thetas[0]]
+        found: list[tuple[float, Array]] = []
+        for theta in thetas:
+            images = self._images(theta)
+            found += [(violation(constraints, image), image) for image in images]
+            if theta is thetas[0]:
+                least = min(found, key=lambda one: one[0])
+                if least[0] == 0.0:
+                    return [least[1]]
+        return [image for _, image in sorted(found, key=lambda one: one[0])[:NEAREST]]
+
+    def _images(self, theta: Array) -> list[Array]:
+        """Return theta and what permutations of classes make of it without changing the model."""
+        images = [theta]
+        for variable, classes in enumerate(self.classes):
+            if moved_clusters(self.plan, classes, np.arange(classes.count)[::-1]) is None:
+                continue
+            more = [
+                self.permuted(variable, image, permutation)
+                for image in images[:IMAGES]
+                for permutation in tried_permutations(classes.count)
+            ]
+            images += [image for image in more if image is not None]
+        return images
+
     def _loglik(self, theta: Array) -> float:
         self.objective.place_nodes(theta)
         return self.objective.value(theta)
+
+
+def tried_permutations(count: int) -> list[Index]:
+    """Return the permutations of classes that are tried: all but the identity, or exchanges of two."""
+    if count <= ALL:
+        return [np.array(p, dtype=np.intp) for p in list(permutations(range(count)))[1:]]
+    found = []
+    for pair in combinations(range(count), 2):
+        permutation = np.arange(count, dtype=np.intp)
+        permutation[list(pair)] = pair[::-1]
+        found.append(permutation)
+    return found
 
 
 # ---------------------------------------------------------------- order

@@ -8,6 +8,7 @@ those that its counterpart in the other class had; Gauss-Newton steps find it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from glamm.inference.units import Units
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["counterparts", "moved_clusters", "permute"]
+__all__ = ["counterparts", "moved_clusters", "nearest_permuted", "permute"]
 
 TOLERANCE = 1e-7
 """What predictors may differ by after a permutation, relative to the largest."""
@@ -386,3 +387,17 @@ def permute(plan: Plan, classes: Classes, theta: Array, permutation: Index) -> A
         return None
     found, misfit = _solved(known, theta)
     return found if misfit <= TOLERANCE else None
+
+
+def nearest_permuted(plan: Plan, classes: Classes, theta: Array, permutation: Index) -> Array | None:
+    """Return the theta that comes nearest to the permuted one without constraints; None for known classes.
+
+    Parameters
+    ----------
+    plan : Plan
+    classes : Classes
+    theta : ndarray, shape (P,)
+    permutation : ndarray of intp, shape (K,)
+    """
+    known = _known(replace(plan, constraints=None), classes, permutation)
+    return None if known is None else _solved(known, theta)[0]

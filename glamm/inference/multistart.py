@@ -7,14 +7,14 @@ one start found is likely not the best there is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
 from glamm.inference.discrete import DiscreteObjective
-from glamm.inference.mixtures_order import Relabelling, canonical_classes
+from glamm.inference.mixtures_order import Relabelling, canonical_classes, tried_permutations
 from glamm.inference.multistart_em import (
     Runs,
     expectation_maximisation,
@@ -22,7 +22,8 @@ from glamm.inference.multistart_em import (
     polish,
     random_shares,
 )
-from glamm.inference.multistart_smooth import smooth_solutions
+from glamm.inference.multistart_smooth import SmoothSearch
+from glamm.inference.multistart_space import Space
 from glamm.inference.objective import Objective
 from glamm.inference.optimum import Solution
 from glamm.inference.options import FitOptions
@@ -59,6 +60,12 @@ NEARER, NEARBY = 5e-4, 0.02
 HOPE = 500
 """Iterations of EM, at the last one's gain, that a run which falls behind is given credit for."""
 
+ROUNDS = 5
+"""Times that the classes of the best maximum are permuted where that led to a better one."""
+
+NEARBY_MAXIMA = 3
+"""Local maxima from which the best point within bounds is looked for."""
+
 MEMORY = 20_000_000
 """Most numbers of one matrix of clusters by starts."""
 
@@ -69,13 +76,14 @@ class Found:
 
     Attributes
     ----------
-    theta : ndarray, shape (P,)
-        Of the best maximum, classes in their canonical order.
+    starts : list of ndarray, shape (P,)
+        From where the fit goes on: the best maximum, classes in their canonical order; where bounds are
+        violated there, the same with classes permuted and other maxima.
     solutions : tuple of Solution
         The best first.
     """
 
-    theta: Array
+    starts: list[Array]
     solutions: tuple[Solution, ...]
 
 
@@ -87,7 +95,7 @@ def uncertain_classes(plan: Plan) -> bool:
 
 
 def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjective) -> Found:
-    """Return the local maxima that random starts lead to.
+    """Return the local maxima that random starts lead to, within the equalities of the plan.
 
     Parameters
     ----------
@@ -97,55 +105,121 @@ def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjec
     objective : Objective or DiscreteObjective
         Of the plan.
     """
-    start = starting_values(plan).theta
     rng = np.random.default_rng(options.multistart.seed)
+    space = Space(plan)
+    runs: DiscreteSearch | SmoothSearch
     if isinstance(objective, DiscreteObjective):
-        starts = STARTS if objective.edges[-1] < COSTLY else FEWER
-        solutions = _discrete(objective, start, options.multistart.starts or starts, rng)
+        runs = DiscreteSearch(objective, space)
     else:
-        solutions = smooth_solutions(plan, objective, options.multistart.starts, rng)
-    solutions = merge(solutions)
-    theta = solutions[0].theta
-    theta = canonical_classes(Relabelling(plan, objective), theta, options.multistart.order)
-    return Found(theta, tuple(solutions))
+        runs = SmoothSearch(plan, objective, space)
+    solutions = merge(runs.solutions(options.multistart.starts, rng))
+    relabelling = Relabelling(plan, objective)
+    solutions = _relabelled(relabelling, runs, solutions)
+    best = canonical_classes(relabelling, solutions[0].theta, options.multistart.order)
+    others = [solution.theta for solution in solutions[1:NEARBY_MAXIMA]]
+    return Found(relabelling.within_bounds([best, *others]), tuple(solutions))
 
 
-def _discrete(
-    objective: DiscreteObjective, start: Array, starts: int, rng: np.random.Generator
+def _relabelled(
+    relabelling: Relabelling, runs: DiscreteSearch | SmoothSearch, solutions: Sequence[Solution]
 ) -> list[Solution]:
-    clusters = max(stage.units.shape[0] for stage in objective.stages)
-    cheap = clusters * objective.n_parameters <= CHEAP
-    at_once = max(1, MEMORY // max(clusters, int(objective.edges[-1])))
-    parts = []
-    for begin in range(0, starts, at_once):
-        count = min(at_once, starts - begin)
-        shares = random_shares(objective, start, count, rng)
-        first = maximise_complete(objective, np.repeat(start[:, None], count, axis=1), shares)
-        parts.append(expectation_maximisation(objective, first, SHORT, 1e-3))
-    runs = Runs(
-        np.hstack([part.theta for part in parts]),
-        np.concatenate([part.value for part in parts]),
-        np.concatenate([part.gain for part in parts]),
-    ).best(max(KEPT, starts // (1 if cheap else 5)))
-    runs = expectation_maximisation(objective, runs.theta, LONG, SAME).best(len(runs.value))
-    found: list[Solution] = []
-    reached: list[float] = []
-    for theta, value, gain in zip(runs.theta.T, runs.value, runs.gain, strict=True):
-        near = [k for k, other in enumerate(reached) if abs(other - value) <= (NEARER if cheap else NEARBY)]
-        if near:
-            same = found[near[0]]
-            found[near[0]] = Solution(same.theta, same.loglik, same.found + 1, same.converged)
-            continue
-        if not cheap and len(found) == ENOUGH:
-            break
-        if found and value + max(HOPE * gain, HOPE * SAME) < max(one.loglik for one in found):
-            found.append(Solution(theta, float(value), 1, False))
-            reached.append(float(value))
-            continue
-        end, loglik, converged = polish(objective, theta)
-        found.append(Solution(end, loglik, 1, converged))
-        reached.append(float(value))
+    """Return solutions the best of which is no worse than those with its classes permuted lead to.
+
+    Where the model tells classes apart, random starts may have them in other places than the data do.
+    """
+    found = list(solutions)
+    for variable, classes in enumerate(relabelling.classes):
+        for _ in range(ROUNDS):
+            best = found[0]
+            if not relabelling.distinguished(variable, best.theta):
+                break
+            near = [
+                relabelling.nearest(variable, best.theta, permutation)
+                for permutation in tried_permutations(classes.count)
+            ]
+            other = runs.best_from([theta for theta in near if theta is not None])
+            if other is None or not other.converged or other.loglik <= best.loglik + SAME:
+                break
+            # the starts that led to the one have led to the other
+            found = merge([replace(other, found=best.found), *found[1:]])
     return found
+
+
+class DiscreteSearch:
+    """Runs of a model whose latent variables are all discrete.
+
+    Parameters
+    ----------
+    objective : DiscreteObjective
+    space : Space
+        What the runs move in.
+    """
+
+    def __init__(self, objective: DiscreteObjective, space: Space) -> None:
+        self.objective = objective
+        self.space = space
+
+    def solutions(self, starts: int | None, rng: np.random.Generator) -> list[Solution]:
+        """Return the local maxima that some random starts lead to.
+
+        Parameters
+        ----------
+        starts : int, optional
+        rng : numpy Generator
+        """
+        objective = self.objective
+        starts = starts or (STARTS if objective.edges[-1] < COSTLY else FEWER)
+        start = starting_values(objective.plan).theta
+        clusters = max(stage.units.shape[0] for stage in objective.stages)
+        cheap = clusters * objective.n_parameters <= CHEAP
+        at_once = max(1, MEMORY // max(clusters, int(objective.edges[-1])))
+        parts = []
+        for begin in range(0, starts, at_once):
+            count = min(at_once, starts - begin)
+            shares = random_shares(objective, start, count, rng)
+            same = np.repeat(start[:, None], count, axis=1)
+            first = maximise_complete(objective, self.space, same, shares)
+            parts.append(expectation_maximisation(objective, self.space, first, SHORT, 1e-3))
+        runs = Runs(
+            np.hstack([part.theta for part in parts]),
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.gain for part in parts]),
+        ).best(max(KEPT, starts // (1 if cheap else 5)))
+        return self._followed(self._long(runs.theta), cheap=cheap)
+
+    def _long(self, theta: Array) -> Runs:
+        runs = expectation_maximisation(self.objective, self.space, theta, LONG, SAME)
+        return runs.best(len(runs.value))
+
+    def _followed(self, runs: Runs, *, cheap: bool) -> list[Solution]:
+        """Return the maxima that runs, the best first, lead to."""
+        found: list[Solution] = []
+        reached: list[float] = []
+        for theta, value, gain in zip(runs.theta.T, runs.value, runs.gain, strict=True):
+            near = [
+                k for k, other in enumerate(reached) if abs(other - value) <= (NEARER if cheap else NEARBY)
+            ]
+            if near:
+                found[near[0]] = replace(found[near[0]], found=found[near[0]].found + 1)
+                continue
+            if not cheap and len(found) == ENOUGH:
+                break
+            if found and value + max(HOPE * gain, HOPE * SAME) < max(one.loglik for one in found):
+                found.append(Solution(theta, float(value), 1, False))
+                reached.append(float(value))
+                continue
+            end, loglik, converged = polish(self.objective, self.space, theta)
+            found.append(Solution(end, loglik, 1, converged))
+            reached.append(float(value))
+        return found
+
+    def best_from(self, thetas: Sequence[Array]) -> Solution | None:
+        """Return the maximum that the best of runs from some thetas (P,) leads to."""
+        if not thetas:
+            return None
+        best = self._long(np.column_stack(thetas)).theta[:, 0]
+        end, loglik, converged = polish(self.objective, self.space, best)
+        return Solution(end, loglik, 1, converged)
 
 
 def merge(solutions: Sequence[Solution]) -> list[Solution]:
