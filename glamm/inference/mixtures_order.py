@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from glamm.compile.plan import Plan, PredictorPlan
 from glamm.inference.discrete import DiscreteObjective
 from glamm.inference.mixtures import Classes, class_sizes, classes_of, clusters_at
-from glamm.inference.mixtures_permutations import counterparts, moved_clusters, nearest_permuted, permute
+from glamm.inference.mixtures_permutations import (
+    Labelling,
+    counterparts,
+    moved_clusters,
+    nearest_permuted,
+    permute,
+)
 from glamm.inference.objective import Objective
 from glamm.inference.restricted import violation
 from glamm.inference.sampling import sampled
@@ -19,7 +25,7 @@ from glamm.inference.sampling import sampled
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Relabelling", "canonical_classes", "tried_permutations"]
+__all__ = ["Relabelling", "canonical_classes"]
 
 SAMPLE = 2_000
 """Units of large data that a permutation is found from; all are asked whether it is one."""
@@ -33,6 +39,9 @@ TOLERANCE = 1e-6
 ALL = 4
 """Classes up to which all permutations are tried; of more, those that exchange two classes."""
 
+
+LABELLINGS = 5
+"""Permutations of the classes of one variable in which a random start is tried."""
 
 IMAGES = 24
 """Permuted thetas from which the classes of another variable are permuted too."""
@@ -78,23 +87,54 @@ class Relabelling:
                 return found
         return None
 
-    def nearest(self, variable: int, theta: Array, permutation: Index) -> Array | None:
-        """Return the theta that comes nearest to the permuted one if there were no constraints."""
-        return nearest_permuted(self._plans[0], self._variables[0][variable], theta, permutation)
+    def near(self, variable: int, theta: Array) -> list[Array]:
+        """Return the thetas that come nearest to theta with the classes of a variable permuted.
 
-    def distinguished(self, variable: int, theta: Array) -> bool:
-        """Return whether permutations of the classes change the model, as constraints and terms may do.
+        Constraints are left out.
 
-        Not of classes that are known: there the data say which is which.
+        Parameters
+        ----------
+        variable : int
+            Position in `classes`.
+        theta : ndarray, shape (P,)
         """
         plan, classes = self._plans[0], self._variables[0][variable]
-        turn = np.roll(np.arange(classes.count, dtype=np.intp), 1)
-        exchange = np.arange(classes.count, dtype=np.intp)
-        exchange[:2] = exchange[1::-1]
-        if moved_clusters(plan, classes, turn) is None:
-            return False
-        # these two generate all permutations
-        return any(permute(plan, classes, theta, generator) is None for generator in (exchange, turn))
+        found = [nearest_permuted(plan, classes, theta, p) for p in _tried_permutations(classes.count)]
+        return [permuted for permuted in found if permuted is not None]
+
+    def distinguished(self, theta: Array) -> list[int]:
+        """Return the class variables whose permutations change the model, as constraints and terms may do.
+
+        Not those whose classes are known: there the data say which is which.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (P,)
+            Where no classes have the same parameters, and equalities hold.
+        """
+        found = []
+        for variable, classes in enumerate(self._variables[0]):
+            turn = np.roll(np.arange(classes.count, dtype=np.intp), 1)
+            exchange = np.arange(classes.count, dtype=np.intp)
+            exchange[:2] = exchange[1::-1]
+            if moved_clusters(self._plans[0], classes, turn) is None:
+                continue
+            # these two generate all permutations
+            both = [permute(self._plans[0], classes, theta, turned) for turned in (exchange, turn)]
+            if any(permuted is None for permuted in both):
+                found.append(variable)
+        return found
+
+    def labellings(self, variables: Sequence[int], rng: np.random.Generator) -> list[Labelling]:
+        """Return some permutations of the classes of some variables, all of them for few classes."""
+        found = []
+        for classes in (self.classes[variable] for variable in variables):
+            tried = _tried_permutations(classes.count)
+            if len(tried) > LABELLINGS:
+                tried = [rng.permutation(classes.count).astype(np.intp) for _ in range(LABELLINGS)]
+            moved = [moved_clusters(self.plan, classes, permutation) for permutation in tried]
+            found += [Labelling(classes.level, clusters) for clusters in moved if clusters is not None]
+        return found
 
     def within_bounds(self, thetas: Sequence[Array]) -> list[Array]:
         """Return the first of some thetas, with classes permuted so that bounds hold, or all that may do.
@@ -123,7 +163,7 @@ class Relabelling:
             more = [
                 self.permuted(variable, image, permutation)
                 for image in images[:IMAGES]
-                for permutation in tried_permutations(classes.count)
+                for permutation in _tried_permutations(classes.count)
             ]
             images += [image for image in more if image is not None]
         return images
@@ -133,7 +173,7 @@ class Relabelling:
         return self.objective.value(theta)
 
 
-def tried_permutations(count: int) -> list[Index]:
+def _tried_permutations(count: int) -> list[Index]:
     """Return the permutations of classes that are tried: all but the identity, or exchanges of two."""
     if count <= ALL:
         return [np.array(p, dtype=np.intp) for p in list(permutations(range(count)))[1:]]

@@ -8,7 +8,7 @@ those that its counterpart in the other class had; Gauss-Newton steps find it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from glamm.inference.units import Units
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["counterparts", "moved_clusters", "nearest_permuted", "permute"]
+__all__ = ["Labelling", "counterparts", "moved_clusters", "nearest_permuted", "permute"]
 
 TOLERANCE = 1e-7
 """What predictors may differ by after a permutation, relative to the largest."""
@@ -48,6 +48,21 @@ NODES = 3
 
 
 # ---------------------------------------------------------------- counterparts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelling:
+    """A permutation of the classes of a variable, by what becomes of clusters.
+
+    Attributes
+    ----------
+    level : int
+    moved : ndarray of intp, shape (clusters,)
+        Cluster that each cluster of the level becomes.
+    """
+
+    level: int
+    moved: Index
 
 
 def counterparts(cluster: Index, moved: Index) -> Index | None:

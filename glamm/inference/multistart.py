@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
 from glamm.inference.discrete import DiscreteObjective
-from glamm.inference.mixtures_order import Relabelling, canonical_classes, tried_permutations
+from glamm.inference.mixtures_order import Relabelling, canonical_classes
+from glamm.inference.mixtures_permutations import Labelling
 from glamm.inference.multistart_em import (
     Runs,
     expectation_maximisation,
-    maximise_complete,
+    first_steps,
     polish,
-    random_shares,
 )
 from glamm.inference.multistart_smooth import SmoothSearch
 from glamm.inference.multistart_space import Space
@@ -59,6 +59,9 @@ NEARER, NEARBY = 5e-4, 0.02
 
 HOPE = 500
 """Iterations of EM, at the last one's gain, that a run which falls behind is given credit for."""
+
+ELSEWHERE = 0.01
+"""Distance from the starting values at which classes have different parameters."""
 
 ROUNDS = 5
 """Times that the classes of the best maximum are permuted where that led to a better one."""
@@ -107,37 +110,68 @@ def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjec
     """
     rng = np.random.default_rng(options.multistart.seed)
     space = Space(plan)
-    runs: DiscreteSearch | SmoothSearch
-    if isinstance(objective, DiscreteObjective):
-        runs = DiscreteSearch(objective, space)
-    else:
-        runs = SmoothSearch(plan, objective, space)
-    solutions = merge(runs.solutions(options.multistart.starts, rng))
+    runs = _search_in(plan, objective, space)
     relabelling = Relabelling(plan, objective)
-    solutions = _relabelled(relabelling, runs, solutions)
+    # a sequence of its own: the starts of other models stay what they are
+    shift = ELSEWHERE * np.random.default_rng(0).standard_normal(plan.n_parameters)
+    elsewhere = space.expand(space.reduce((runs.start + shift)[:, None]))[:, 0]
+    distinguished = relabelling.distinguished(elsewhere)
+    labellings = relabelling.labellings(distinguished, np.random.default_rng(options.multistart.seed))
+    solutions = runs.solutions(options.multistart.starts, labellings, rng)
+    if space.reduction is not None:
+        free = _search_in(plan, objective, Space(replace(plan, constraints=None)))
+        outside = merge(free.solutions(options.multistart.starts, (), rng))
+        solutions += _brought_within(relabelling, distinguished, runs, outside[:NEARBY_MAXIMA])
+    solutions = _relabelled(relabelling, distinguished, runs, merge(solutions))
     best = canonical_classes(relabelling, solutions[0].theta, options.multistart.order)
     others = [solution.theta for solution in solutions[1:NEARBY_MAXIMA]]
     return Found(relabelling.within_bounds([best, *others]), tuple(solutions))
 
 
-def _relabelled(
-    relabelling: Relabelling, runs: DiscreteSearch | SmoothSearch, solutions: Sequence[Solution]
+def _search_in(
+    plan: Plan, objective: Objective | DiscreteObjective, space: Space
+) -> DiscreteSearch | SmoothSearch:
+    if isinstance(objective, DiscreteObjective):
+        return DiscreteSearch(objective, space)
+    return SmoothSearch(plan, objective, space)
+
+
+def _brought_within(
+    relabelling: Relabelling,
+    variables: Sequence[int],
+    runs: DiscreteSearch | SmoothSearch,
+    outside: Sequence[Solution],
 ) -> list[Solution]:
-    """Return solutions the best of which is no worse than those with its classes permuted lead to.
+    """Return the maxima within equalities that maxima without them lead to, in the places that suit best.
+
+    Equalities can hide from random starts what classes there are.
+    """
+    found = []
+    for solution in outside:
+        near = [solution.theta]
+        for variable in variables:
+            near += relabelling.near(variable, solution.theta)
+        other = runs.best_from(near)
+        if other is not None:
+            found.append(replace(other, found=solution.found))
+    return found
+
+
+def _relabelled(
+    relabelling: Relabelling,
+    variables: Sequence[int],
+    runs: DiscreteSearch | SmoothSearch,
+    solutions: Sequence[Solution],
+) -> list[Solution]:
+    """Return solutions the best of which is no worse than what it leads to with classes permuted.
 
     Where the model tells classes apart, random starts may have them in other places than the data do.
     """
     found = list(solutions)
-    for variable, classes in enumerate(relabelling.classes):
+    for variable in variables:
         for _ in range(ROUNDS):
             best = found[0]
-            if not relabelling.distinguished(variable, best.theta):
-                break
-            near = [
-                relabelling.nearest(variable, best.theta, permutation)
-                for permutation in tried_permutations(classes.count)
-            ]
-            other = runs.best_from([theta for theta in near if theta is not None])
+            other = runs.best_from(relabelling.near(variable, best.theta))
             if other is None or not other.converged or other.loglik <= best.loglik + SAME:
                 break
             # the starts that led to the one have led to the other
@@ -158,27 +192,29 @@ class DiscreteSearch:
     def __init__(self, objective: DiscreteObjective, space: Space) -> None:
         self.objective = objective
         self.space = space
+        self.start = starting_values(objective.plan).theta
 
-    def solutions(self, starts: int | None, rng: np.random.Generator) -> list[Solution]:
+    def solutions(
+        self, starts: int | None, labellings: Sequence[Labelling], rng: np.random.Generator
+    ) -> list[Solution]:
         """Return the local maxima that some random starts lead to.
 
         Parameters
         ----------
         starts : int, optional
+        labellings : sequence of Labelling
+            Other places that classes may have.
         rng : numpy Generator
         """
         objective = self.objective
         starts = starts or (STARTS if objective.edges[-1] < COSTLY else FEWER)
-        start = starting_values(objective.plan).theta
         clusters = max(stage.units.shape[0] for stage in objective.stages)
         cheap = clusters * objective.n_parameters <= CHEAP
         at_once = max(1, MEMORY // max(clusters, int(objective.edges[-1])))
         parts = []
         for begin in range(0, starts, at_once):
             count = min(at_once, starts - begin)
-            shares = random_shares(objective, start, count, rng)
-            same = np.repeat(start[:, None], count, axis=1)
-            first = maximise_complete(objective, self.space, same, shares)
+            first = first_steps(objective, self.space, self.start, count, labellings, rng)
             parts.append(expectation_maximisation(objective, self.space, first, SHORT, 1e-3))
         runs = Runs(
             np.hstack([part.theta for part in parts]),

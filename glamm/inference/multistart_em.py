@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from glamm.inference.discrete import DiscreteObjective, Posterior
+from glamm.inference.mixtures_permutations import Labelling
 from glamm.inference.multistart_space import Space
 from glamm.inference.optimize import Search, newton_step
 
@@ -26,10 +27,9 @@ __all__ = [
     "SOFT",
     "Runs",
     "expectation_maximisation",
-    "maximise_complete",
+    "first_steps",
     "nearest_of_distant",
     "polish",
-    "random_shares",
 ]
 
 REACH = 20.0
@@ -269,10 +269,55 @@ def _ascend(
     return runs
 
 
+def permuted_shares(
+    objective: DiscreteObjective, shares: Sequence[Array], labelling: Labelling
+) -> list[Array]:
+    """Return probabilities of classes, (clusters, S) for each stage, after clusters have changed places."""
+    found = list(shares)
+    for number, stage in enumerate(objective.stages):
+        if stage.level == labelling.level:
+            place = np.empty(len(labelling.moved), dtype=np.intp)
+            place[stage.clusters] = np.arange(len(stage.clusters))
+            found[number] = np.empty_like(shares[number])
+            found[number][place[labelling.moved[stage.clusters]]] = shares[number]
+    return found
+
+
+def first_steps(
+    objective: DiscreteObjective,
+    space: Space,
+    start: Array,
+    count: int,
+    labellings: Sequence[Labelling],
+    rng: np.random.Generator,
+) -> Array:
+    """Return thetas (P, count) that fit random probabilities of classes.
+
+    Parameters
+    ----------
+    objective : DiscreteObjective
+    space : Space
+    start : ndarray, shape (P,)
+        A point that does not tell classes apart.
+    count : int
+    labellings : sequence of Labelling
+        Other places that classes may have: each start takes those which fit best.
+    rng : numpy Generator
+    """
+    shares = random_shares(objective, start, count, rng)
+    begin = np.repeat(start[:, None], count, axis=1)
+    best = maximise_complete(objective, space, begin, shares)
+    for labelling in labellings:
+        other = maximise_complete(objective, space, begin, permuted_shares(objective, shares, labelling))
+        better = other.value > best.value
+        best.theta[:, better], best.value[better] = other.theta[:, better], other.value[better]
+    return best.theta
+
+
 def maximise_complete(
     objective: DiscreteObjective, space: Space, start: Array, shares: Sequence[Array], iterations: int = 8
-) -> Array:
-    """Return the theta (P, S) that fits given posterior probabilities best: an M-step from `start` (P, S)."""
+) -> Runs:
+    """Return where M-steps from `start` (P, S) end: at the thetas that fit given probabilities best."""
     expected = objective.weights(shares)
 
     def evaluate(theta: Array, going: Index) -> tuple[Posterior, list[Array], Array]:
@@ -284,7 +329,7 @@ def maximise_complete(
                 value += np.where(weight > 0.0, weight * at.value, 0.0).sum(axis=0)
         return Posterior(np.empty((0, 0)), [], densities), weights, value
 
-    return _ascend(objective, space, start, evaluate, iterations, 1e-6).theta
+    return _ascend(objective, space, start, evaluate, iterations, 1e-6)
 
 
 def expectation_maximisation(

@@ -16,12 +16,12 @@ from glamm.compile.plan import Plan, ResponsePlan
 from glamm.inference.coordinates import Scaled
 from glamm.inference.discrete import DiscreteObjective
 from glamm.inference.mixtures_nodes import has_lower_classes
+from glamm.inference.mixtures_permutations import Labelling
 from glamm.inference.multistart_em import (
     SOFT,
     expectation_maximisation,
-    maximise_complete,
+    first_steps,
     nearest_of_distant,
-    random_shares,
 )
 from glamm.inference.multistart_space import Space
 from glamm.inference.objective import Objective
@@ -155,23 +155,39 @@ class SmoothSearch:
         theta = self.space.expand((self.at.transform @ end.theta)[:, None])[:, 0]
         return Solution(theta, end.loglik, 1, converged)
 
-    def solutions(self, starts: int | None, rng: np.random.Generator) -> list[Solution]:
+    def _given(self, share: Array, labellings: Sequence[Labelling]) -> Search:
+        """Return where a short run with given probabilities of classes ends, in the places that fit best."""
+        level = len(self.plan.levels) - 1
+        tried = [share]
+        for labelling in labellings:
+            if labelling.level == level:
+                permuted = np.empty_like(share)
+                permuted[labelling.moved] = share
+                tried.append(permuted)
+        searches = [
+            self._climbed(self.rough.with_shares(one), self._begin(self.start), ROUGH, 10)[0] for one in tried
+        ]
+        return max(searches, key=lambda search: np.nan_to_num(search.loglik, nan=-np.inf))
+
+    def solutions(
+        self, starts: int | None, labellings: Sequence[Labelling], rng: np.random.Generator
+    ) -> list[Solution]:
         """Return the local maxima that some random starts lead to, near enough to go on from.
 
         Parameters
         ----------
         starts : int, optional
+        labellings : sequence of Labelling
+            Other places that classes may have.
         rng : numpy Generator
         """
         count = starts or STARTS
         if has_lower_classes(self.plan):
-            thetas = _without_latents(self.plan, self.space, self.start, count, rng)
+            thetas = _without_latents(self.plan, self.space, self.start, count, labellings, rng)
             begins = [self._begin(theta) for theta in thetas]
         else:
-            begins = []
-            for share in _assignments(self.plan, _features(self.rough, self.start), count, rng).T:
-                given = self.rough.with_shares(share)
-                begins.append(self._climbed(given, self._begin(self.start), ROUGH, 10)[0])
+            shares = _assignments(self.plan, _features(self.rough, self.start), count, rng)
+            begins = [self._given(share, labellings) for share in shares.T]
         return [self._end(search) for search in self._short(begins)[:KEPT]]
 
     def best_from(self, thetas: Sequence[Array]) -> Solution | None:
@@ -181,7 +197,12 @@ class SmoothSearch:
 
 
 def _without_latents(
-    plan: Plan, space: Space, start: Array, count: int, rng: np.random.Generator
+    plan: Plan,
+    space: Space,
+    start: Array,
+    count: int,
+    labellings: Sequence[Labelling],
+    rng: np.random.Generator,
 ) -> list[Array]:
     """Return where EM comes to from random classes if there were no continuous latent variables."""
     none = np.zeros((0, 0), dtype=np.intp)
@@ -194,8 +215,7 @@ def _without_latents(
         ratios=(),
     )
     objective = DiscreteObjective(bare)
-    shares = random_shares(objective, start, count, rng)
-    first = maximise_complete(objective, space, np.repeat(start[:, None], count, axis=1), shares)
+    first = first_steps(objective, space, start, count, labellings, rng)
     return list(expectation_maximisation(objective, space, first, EM, ROUGH).theta.T)
 
 

@@ -29,6 +29,13 @@ def growth_frame(seed, persons=120):
     return pd.DataFrame({"y": y, "time": time, "person": person})
 
 
+def factor_frame(seed, persons=300):
+    rng = np.random.default_rng(seed)
+    eta = 3.0 * (rng.random(persons) < 0.3) + 0.7 * rng.standard_normal(persons)
+    noise = 0.6 * rng.standard_normal((persons, 3))
+    return pd.DataFrame(eta[:, None] * [1.0, 0.8, 1.2] + noise, columns=["u", "v", "w"])
+
+
 def logliks(text, frame, family, classes, starts=None):
     """Return the log-likelihoods of a model with the constraint of one class in the place of `K`."""
     with warnings.catch_warnings():
@@ -94,14 +101,23 @@ def test_a_constraint_beside_a_random_intercept(seed):
     assert first == pytest.approx(second, abs=1e-5)
 
 
-def test_terms_of_single_classes():
-    frame = item_frame(1, 500)
-    rng = np.random.default_rng(1)
-    frame["y"] = 3.0 * frame["a"] + frame["x"] * frame["b"] + rng.standard_normal(len(frame))
-    text = "c ~ classes(2); a + b + d + e ~ 0 + c; y ~ 0 + c + x:c[K]"
-    families = {name: "binomial" for name in ITEMS}
-    first, second = logliks(text, frame, families, 2, starts=1)
-    assert first == pytest.approx(second, abs=1e-6)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_constraint_beside_a_factor(seed):
+    text = "eta =~ u + v + w; eta ~ c; sigma(u) ~ 0 + c; c ~ classes(2); `sigma(u) ~ c[K]` == 0"
+    first, second = logliks(text, factor_frame(seed), None, 2)
+    assert first == pytest.approx(second, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 4])
+def test_a_single_start_finds_the_class_that_has_a_slope(seed):
+    rng = np.random.default_rng(seed)
+    c, x = rng.choice(3, 300, p=(0.2, 0.3, 0.5)), rng.standard_normal(300)
+    y = 1.5 * c + 1.2 * (c == 1) * x + 0.7 * rng.standard_normal(300)
+    frame = pd.DataFrame({"y": y, "x": x})
+    for found in logliks("c ~ classes(3); y ~ 0 + c + x:c[K]", frame, None, 3, starts=1):
+        assert found == pytest.approx(
+            glamm.Model("c ~ classes(3); y ~ 0 + c + x:c[1]", frame).fit().llf, abs=1e-5
+        )
 
 
 def test_classes_that_constraints_do_not_tell_apart_are_in_order():

@@ -83,7 +83,7 @@ def test_classes_of_each_level_are_permuted(model):
         assert objective.value(moved) == pytest.approx(objective.value(theta), rel=1e-11)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(1, 5))
 def test_sizes_of_classes_of_ordinal_items_ascend(seed):
     fit = glamm.Model("c =~ o0 + o1 + o2 + o3; c ~ classes(2)", ordinal_frame(seed), "ordinal").fit()
     assert fit.converged
