@@ -92,7 +92,9 @@ def _cause(
 ) -> tuple[str, str, Span | None]:
     """Return what the model lacks, how to add it, and the place of the latent variable that lacks it."""
     residual = next((r for r in moved if r.kind == "residual" or r.predictor == "sigma"), None)
-    sources = {name for r in moved if r.kind in ("loading", "fixed") for name in r.terms}
+    # a term may be a product: ``y ~ s:x``
+    effects = [name for r in moved if r.kind in ("loading", "fixed") for name in r.terms]
+    sources = {part for name in effects for part in (name, *name.split(":"))}
     scale = next((r for r in moved if _owner(r) in sources), None)
     location = next((r for r in moved if r.kind == "fixed" and r.terms == ("1",)), None)
     involved = [latents[name] for row in moved for name in (row.response, *row.terms) if name in latents]
@@ -123,8 +125,10 @@ def _unscaled(latent: LatentVariable) -> tuple[str, str, Span]:
     name = latent.name
     held = f"its variance, {name} ~~ 1*{name}"
     if any(model.parameter == "sd" for model in latent.predictors):
-        held = f"the standard deviation of the first category, sd({name}) ~ 0 + ..."
-    loading = f"a loading, {name} =~ 1*{latent.indicators[0]} + ..., or " if latent.indicators else ""
+        held = f"the standard deviation of the first category, sd({name}) ~ 0*1 + ..."
+    loading = (
+        f"a loading, {name} =~ 1*{latent.indicators[0]} + ..., or " if latent.indicators else "an effect or "
+    )
     return f": nothing sets the scale of {name!r}", f"hold {loading}{held}", latent.span
 
 

@@ -225,8 +225,10 @@ class _Sample:
         found: list[list[Index]] = [[] for _ in self.plan.units]
         for top in tops:
             chosen = self.clusters(rng, top)
+            taken = np.zeros(chosen[-1] - chosen[0] + 1, dtype=bool)
+            taken[chosen - chosen[0]] = True
             parts = [
-                np.flatnonzero(np.isin(unit.cluster[slice(*ends)], chosen)) + ends[0]
+                np.flatnonzero(taken[unit.cluster[slice(*ends)] - chosen[0]]) + ends[0]
                 for unit in self.plan.units
                 for ends in [np.searchsorted(unit.cluster, [chosen[0], chosen[-1] + 1])]
             ]
@@ -348,9 +350,7 @@ def _constraint_rows(plan: ConstraintPlan | None, theta: Array) -> Array:
     if plan is None:
         return np.zeros((0, len(theta)))
     rows = np.zeros((len(plan.equalities), len(theta)))
-    at = theta[list(plan.places)]
-    slopes = {"identity": np.ones(len(at)), "log": np.exp(at), "log variance": 2.0 * np.exp(2.0 * at)}
-    rows[:, list(plan.places)] = plan.equalities * [slopes[kind][k] for k, kind in enumerate(plan.kinds)]
+    rows[:, list(plan.places)] = plan.equalities * plan.slopes(theta)
     return rows
 
 

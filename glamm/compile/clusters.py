@@ -18,7 +18,14 @@ from glamm.graph import ROW, LatentVariable, ModelGraph, Response, Term
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["below_weight", "level_position", "once_a_cluster", "representatives", "unit_of_cluster"]
+__all__ = [
+    "at_level",
+    "below_weight",
+    "level_position",
+    "once_a_cluster",
+    "representatives",
+    "unit_of_cluster",
+]
 
 
 def level_position(tree: ClusterTree, level: str) -> int:
@@ -26,7 +33,7 @@ def level_position(tree: ClusterTree, level: str) -> int:
     return [found.level.name for found in tree.levels].index(level)
 
 
-def _at(tree: ClusterTree, cluster: Index, position: int) -> Index:
+def at_level(tree: ClusterTree, cluster: Index, position: int) -> Index:
     """Return the cluster at a level of rows in clusters of the lowest one."""
     for below in tree.levels[:position]:
         assert below.parent is not None
@@ -72,8 +79,12 @@ def representatives(graph: ModelGraph, table: Table, tree: ClusterTree) -> list[
     """
     found = []
     for position, level in enumerate(tree.levels):
-        cluster = _at(tree, tree.cluster, position)
-        latents = [latent for latent in graph.latents if latent.level == level.level.name]
+        cluster = at_level(tree, tree.cluster, position)
+        latents: list[LatentVariable | Response] = [
+            latent for latent in graph.latents if latent.level == level.level.name
+        ]
+        imputed = {missing.response for missing in graph.missing}
+        latents += [r for r in graph.responses if r.name in imputed and r.level == level.level.name]
         expressions = _items(latents)
         blocks = [b for b in graph.blocks if any(n == x.name for n, _ in b.members for x in latents)]
         expressions += [factor for block in blocks for term in block.terms for factor in term.factors]
@@ -103,7 +114,7 @@ def once_a_cluster(response: Response, table: Table, tree: ClusterTree, rows: In
     """
     position = level_position(tree, response.level)
     level = tree.levels[position]
-    own = _at(tree, cluster, position)
+    own = at_level(tree, cluster, position)
     for text in response.form.factors:
         values = evaluate(text, table, rows)
         _, differs = constant_within(own, values, len(level.labels))
@@ -138,6 +149,6 @@ def below_weight(tree: ClusterTree, position: int, cluster: Index) -> Array | No
 def unit_of_cluster(tree: ClusterTree, position: int) -> tuple[Index, Array | None]:
     """Return the lowest cluster, and the weight, of a unit for each cluster of a level."""
     lowest = np.arange(len(tree.levels[0].labels), dtype=np.intp)
-    _, first = np.unique(_at(tree, lowest, position), return_index=True)
+    _, first = np.unique(at_level(tree, lowest, position), return_index=True)
     cluster = first.astype(np.intp)
     return cluster, below_weight(tree, position, cluster)

@@ -103,6 +103,7 @@ class Resolver:
             A name is unknown, a constraint is not linear or about something that is no entry of theta.
         """
         known = self.resolve()
+        by_name = {row.name: row for row in self.rows}
         problems: list[Problem] = []
         made: list[tuple[str, dict[str, float], float, str]] = []
         for spec in graph.constraints:
@@ -117,9 +118,10 @@ class Resolver:
                 problems.append(Problem("a constraint must be linear in the parameters", spec.span))
             elif not affine[0]:
                 problems.append(Problem("this constraint is about no parameter that is free", spec.span))
+            elif (never := _outside(by_name, spec.operator, *affine)) is not None:
+                problems.append(Problem(f"this constraint cannot hold: {never}", spec.span))
             else:
                 made.append((spec.operator, affine[0], affine[1], text))
-        by_name = {row.name: row for row in self.rows}
         entries: dict[int, str] = {}
         for _, coefficients, _, _ in made:
             for name in coefficients:
@@ -161,8 +163,8 @@ class Resolver:
         match row.kind, row.place:
             case "residual", (place,):
                 return place, "log variance"
-            case "auxiliary", (place,) if row.scale == "log":
-                return place, "log"
+            case "auxiliary", (place,):
+                return place, row.scale
             case (("variance" | "sd"), (level, i)):
                 plan = self.factors[level].plan
                 for block in plan.blocks:
@@ -182,6 +184,33 @@ class Resolver:
             case _, (place,):
                 return place, "identity"
         return None
+
+
+_RANGES = {"log": (0.0, np.inf), "log_above_2": (2.0, np.inf), "logit": (0.0, 1.0)}
+
+
+def _outside(
+    rows: Mapping[str, ParameterRow], operator: str, coefficients: Mapping[str, float], constant: float
+) -> str | None:
+    """Return what a constraint on one parameter asks of it that is outside its range, or None."""
+    if len(coefficients) != 1:
+        return None
+    ((name, factor),) = coefficients.items()
+    row, value = rows[name], -constant / factor
+    closed = row.kind in ("sd", "variance")
+    low, high = (
+        (0.0, np.inf) if closed or row.kind == "residual" else _RANGES.get(row.scale, (-np.inf, np.inf))
+    )
+    from_above = operator in ("<", "<=")
+    if factor < 0.0:
+        from_above = operator in (">", ">=")
+    too_low = value < low if closed else value <= low
+    if (too_low and (operator == "==" or from_above)) or (
+        value >= high and (operator == "==" or not from_above)
+    ):
+        limits = f"above {low:g}" if np.isinf(high) else f"between {low:g} and {high:g}"
+        return f"{name} is {'not negative' if closed else limits}"
+    return None
 
 
 def _stacked(rows: list[tuple[Array, float, str]], size: int) -> tuple[Array, Array, tuple[str, ...]]:

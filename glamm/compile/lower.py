@@ -29,6 +29,7 @@ from glamm.data.fields import used_levels
 from glamm.errors import DataError, GlammError, Problem, Span, nearest
 from glamm.graph import ROW, GroupFactor, LatentVariable, Level, ModelGraph, Response, Term
 from glamm.protocols import Encoded, Family, ResponseError
+from glamm.protocols.families import MOST_CHANNELS
 from glamm.protocols.sets import SetFamily
 
 Array = NDArray[np.float64]
@@ -93,7 +94,9 @@ def _lower(graph: ModelGraph, data: Table, weights: Mapping[str, Any]) -> Lowere
     gathered.check()
     rows = _union([selection.rows for selection in selections], table.n_rows)
     levels = graph.levels
-    if graph.missing and all(level.name != ROW for level in levels):
+    imputed = {missing.response for missing in graph.missing}
+    of_rows = any(response.name in imputed and response.level == ROW for response in graph.responses)
+    if of_rows and all(level.name != ROW for level in levels):
         levels = (*levels, Level(ROW, GroupFactor(())))
     tree = sort_clusters(table, levels, rows, weights, extension.classes)
     _enough_clusters(graph, tree)
@@ -342,6 +345,16 @@ def _observe(
         row = "" if error.row is None else f" in {table.name_row(error.row, chosen)}"
         raise DataError(Problem(f"{error}{row}", response.span)) from None
     encoded = Encoded(np.ascontiguousarray(encoded.y, dtype=np.float64), encoded.categories)
+    channels = family.channels(encoded)
+    count = len(family.predictors(encoded)) if channels is None else channels.shape[1]
+    if count > MOST_CHANNELS:
+        raise DataError(
+            Problem(
+                f"{response.name!r} has {count} categories or alternatives with a linear predictor each; "
+                f"at most {MOST_CHANNELS} are possible",
+                response.span,
+            )
+        )
     return Observed(response, family, encoded, rows, chosen, cluster, weight, sets)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.protocols import Encoded, Family
+from glamm.protocols.values import TRANSFORMS, Transform
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -302,6 +303,14 @@ class ResidualCovariance:
     held: float
 
 
+_SCALES = {
+    **TRANSFORMS,
+    "log variance": Transform(
+        "log variance", lambda v: 0.5 * np.log(v), lambda x: np.exp(2.0 * x), lambda v: 2.0 * v
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ConstraintPlan:
     """Linear constraints on some parameters, as people read them.
@@ -311,7 +320,8 @@ class ConstraintPlan:
     places : tuple of int
         Entries of theta that are constrained; m of them.
     kinds : tuple of str
-        How each is read: "identity", "log" (its exponential), "log variance" (that of its double).
+        How each is read: by the inverse of the transform of that name, or "log variance" (the exponential of
+        its double).
     equalities : ndarray, shape (e, m)
     value : ndarray, shape (e,)
         ``equalities @ parameters == value``.
@@ -331,6 +341,22 @@ class ConstraintPlan:
     bounds: Array
     lower: Array
     bound_names: tuple[str, ...]
+
+    def natural(self, theta: Array) -> Array:
+        """Return the constrained parameters as people read them, shape (m,)."""
+        return np.array(
+            [float(_SCALES[k].inverse(theta[p])) for k, p in zip(self.kinds, self.places, strict=True)]
+        )
+
+    def slopes(self, theta: Array) -> Array:
+        """Return d natural / d theta of each constrained parameter, shape (m,)."""
+        values = self.natural(theta)
+        return np.array([float(_SCALES[k].slope(v)) for k, v in zip(self.kinds, values, strict=True)])
+
+    def linear(self, values: Array) -> Array:
+        """Return the entries of theta that values (m,) are; not finite outside the range of one."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.array([float(_SCALES[k].forward(v)) for k, v in zip(self.kinds, values, strict=True)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glamm import registry
 from glamm.compile.checks import collinear
-from glamm.compile.clusters import unit_of_cluster
+from glamm.compile.clusters import at_level, unit_of_cluster
 from glamm.compile.coefficients import Column
 from glamm.compile.latents import Coordinate, CovarianceStructure, LevelDraft
 from glamm.compile.layout import LatentLayout, PredictorLayout, ResponseLayout
@@ -21,7 +21,6 @@ from glamm.compile.predictors import Observed, Owner, Predictors, written
 from glamm.data import Table
 from glamm.errors import DataError, GlammError, Problem, Span
 from glamm.graph import (
-    ROW,
     AuxiliaryModel,
     CovarianceSpec,
     FamilySpec,
@@ -100,6 +99,7 @@ class LatentStructure:
             for latent in self._graph.latents
             if latent.name not in still and latent.distribution.name != "none"
         }
+        levels = {response.name: response.level for response in self._graph.responses}
         for position, level in enumerate(self._tree.levels):
             members = [
                 latent.name
@@ -107,10 +107,8 @@ class LatentStructure:
                 if latent.level == level.level.name and latent.name in self._disturbed
             ]
             draft = self.drafts[position]
-            unit = []
-            if level.level.name == ROW:
-                # what is missing of a covariate has the scale of its response, not one of its own
-                unit = [m.name for m in self._graph.missing if m.name in self._order]
+            # what is missing of a covariate has the scale of its response, not one of its own
+            unit = [m.name for m in self._graph.missing if levels[m.response] == level.level.name]
             specs_here = [*specs, *(CovarianceSpec(name, name, Modifier(fixed=1.0)) for name in unit)]
             draft.coordinates += [Coordinate(name, name, "mu", "", True) for name in (*members, *unit)]
             draft.structures += CovarianceStructure.components([*members, *unit], specs_here)
@@ -257,11 +255,10 @@ class LatentStructure:
                     observed.response.span,
                 )
             )
-        level = self._position[ROW]
+        level = self._position[observed.response.level]
         rows = self._cluster_rows[level]
-        values = np.full(self._table.n_rows, np.nan)
-        values[observed.rows] = observed.encoded.y[:, 0]
-        values = values[rows]
+        values = np.full(len(rows), np.nan)
+        values[at_level(self._tree, observed.cluster, level)] = observed.encoded.y[:, 0]
         missing = np.isnan(values)
         mu = _where(predictors["mu"].apply(self._table, rows), missing, np.nan_to_num(values))
         # a disturbance of standard deviation exp(-inf) = 0 where the covariate was observed

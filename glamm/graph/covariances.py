@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import sqrt
 
 from glamm.errors import nearest
@@ -133,7 +134,8 @@ def scaled_latents(drafts: Drafts, measured: set[str], std_lv: bool) -> set[str]
     """Return the latent variables whose scale is set by their variance, held at 1 or as written.
 
     A variance held at 0 sets no scale, nor do mass points. With `std_lv` a regression of the standard
-    deviation does, as its first category or its zero has a standard deviation of 1.
+    deviation does: without an intercept of its own that is held at 0, so that the first category, or the
+    zero, has a standard deviation of 1.
 
     Parameters
     ----------
@@ -151,6 +153,11 @@ def scaled_latents(drafts: Drafts, measured: set[str], std_lv: bool) -> set[str]
                 CovarianceSpec(draft.name, draft.name, Modifier(fixed=1.0), written=False, span=draft.span)
             )
     by_sd = {draft.name for draft in drafts.latents.values() if std_lv and "sd" in draft.predictors}
+    for name in by_sd:
+        model = drafts.latents[name].predictors["sd"]
+        if not model.intercept:
+            held = replace(model, intercept=True, modifier=Modifier(fixed=0.0))
+            drafts.latents[name].predictors["sd"] = held
     return {name for name in drafts.latents if _is_held(drafts, name, at_zero=False)} | by_sd
 
 

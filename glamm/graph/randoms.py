@@ -35,7 +35,7 @@ def add_random(drafts: Drafts, written: Random | Call, members: Members) -> None
         drafts.problem(
             f"the slope of the latent variable in ({term} | ...) needs a name",
             term.span,
-            f"write a product of latent variables: y ~ slope:{term.latents[0]}; slope | g ~~ slope",
+            f"write a product of latent variables: y ~ 1*slope:{term.latents[0]}; slope | g ~ 0",
         )
     if inner.modifier is not None or any(term.modifier is not None for term in inner.terms):
         drafts.problem("random effects have variances, no coefficient to fix or label", random.span)

@@ -172,6 +172,11 @@ def settle_correlations(
                 before = replace(search)
                 theta[block[i, :i]] *= INFINITE / length
                 _move(objective, search, at.inverse @ _emptied(theta, block, i), np.inf)
+                # the row may still turn, on the scale of its length
+                row, usual = block[i, :i], float(np.median(np.diagonal(search.curvature)))
+                search.curvature = search.curvature.copy()
+                search.curvature[row] = search.curvature[:, row] = 0.0
+                search.curvature[row, row] = usual / INFINITE**2
                 climb()
                 if search.loglik < before.loglik - slack:
                     for field in fields(Search):

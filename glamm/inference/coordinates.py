@@ -1,24 +1,30 @@
 """Coordinates in which every parameter has about unit information in one observation.
 
 theta = T phi. For the coefficients of a linear predictor T is the inverse of the triangular factor of its
-weighted design, so that badly scaled and nearly collinear columns do no harm; for the entries of
-Cholesky factors, for loadings and for covariances T is diagonal. The maximiser knows phi only.
+weighted design, so that badly scaled and nearly collinear columns do no harm; for loadings and for
+covariances T is diagonal. The maximiser knows phi only.
+
+Random effects that covary have the Cholesky factor L and a weighted design Z = Q R with R lower triangular.
+Their coordinates are R L: the Cholesky factor of the effects of the columns of Q, in which a boundary
+is found as in L. So an intercept and the slope of a calendar year do no harm either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from glamm.compile.plan import Plan
 from glamm.inference.glm import Derivatives, FixedPart
 from glamm.inference.latent_scales import LatentScales
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 __all__ = ["Coordinates", "Scaled", "coordinates"]
 
@@ -48,6 +54,28 @@ class Coordinates:
     deficient: NDArray[np.bool_]
     latent: NDArray[np.bool_]
     about_latents: NDArray[np.bool_]
+
+    def along_correlations(self, theta: Array, blocks: Sequence[Index]) -> Coordinates:
+        """Return coordinates that near `theta` move as the rows w of correlation matrices' factors.
+
+        theta holds ``v``, of which w is ``v / (1 + v'v) ** 0.5``: near a singular matrix v is large, and
+        what data tell about it small, however much they tell about w.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (P,)
+        blocks : sequence of ndarray of intp, shape (k, k)
+            Positions of correlation matrices' entries; those below the diagonal are v.
+        """
+        slope = np.eye(len(theta))
+        for block in blocks:
+            for i in range(1, len(block)):
+                row = block[i, :i]
+                length = np.sqrt(1.0 + theta[row] @ theta[row])
+                w = theta[row] / length
+                slope[np.ix_(row, row)] = (np.eye(i) - np.outer(w, w)) / length
+        inverse = self.inverse @ slope
+        return replace(self, inverse=inverse, transform=np.asarray(np.linalg.inv(inverse)))
 
     @property
     def unit(self) -> Array:
@@ -116,6 +144,7 @@ def coordinates(
                 count[entries] += n
     for level in plan.levels:
         latent[level.factor[level.factor >= 0]] = True
+    mixed = _covarying_effects(plan, parts, at)
     sized = latent.copy()
     if known is not None:
         for design, coefficient, weight in known.predictors():
@@ -139,8 +168,51 @@ def coordinates(
         scale = np.sqrt(total / count)
     scale = np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
     inverse[sized, sized] = scale[sized]
+    for factor, triangle in mixed:
+        for k in range(len(factor)):
+            own = factor[k:, k]
+            inverse[np.ix_(own, own)] = triangle[k:, k:]
     transform = np.asarray(np.linalg.inv(inverse), dtype=np.float64)
     return Coordinates(transform, inverse, deficient, latent, latent | _about_latents(plan))
+
+
+def _covarying_effects(
+    plan: Plan, parts: Sequence[FixedPart], at: Sequence[Derivatives]
+) -> list[tuple[Index, Array]]:
+    """Return each Cholesky factor (s, s), as positions in theta, of random effects with free covariances.
+
+    With it the lower triangular factor (s, s) of the effects' weighted design. Effects of collinear columns,
+    whose variances data cannot tell, are left out, as are disturbances of named latent variables.
+    """
+    found = []
+    named = {(latent.level, latent.coordinate) for latent in plan.latents}
+    for number, level in enumerate(plan.levels):
+        effects = [k for k in range(len(level.factor)) if (number, k) not in named]
+        linked = level.factor[np.ix_(effects, effects)] >= 0
+        _, component = connected_components(linked, directed=False)
+        for c in range(int(component.max(initial=-1)) + 1):
+            group = np.array(effects)[component == c]
+            factor = level.factor[np.ix_(group, group)]
+            if len(group) == 1 or (factor[np.tril_indices(len(group))] < 0).any():
+                continue
+            triangles, total = [], 0.0
+            for part, d in zip(parts, at, strict=True):
+                for term in part.terms:
+                    if term.level != number or not np.isin(term.latent, group).all():
+                        continue
+                    design = np.zeros((len(term.design), len(group)))
+                    design[:, np.searchsorted(group, term.latent)] = term.design
+                    n = float(part.weight.sum())
+                    triangles.append(_triangle(design[:, ::-1], d.curvature[term.predictor], 1.0)[0])
+                    total += n
+            if not triangles:
+                continue
+            reversed_ = np.asarray(np.linalg.qr(np.concatenate(triangles), mode="r"))
+            triangle = reversed_[::-1, ::-1] / np.sqrt(total)
+            diagonal = np.diagonal(triangle)
+            if (np.abs(diagonal) > DEFICIENT * np.linalg.norm(triangle, axis=0)).all():
+                found.append((factor, triangle * np.sign(diagonal)[:, None]))
+    return found
 
 
 def _about_latents(plan: Plan) -> NDArray[np.bool_]:

@@ -363,7 +363,7 @@ class Fit:
         else:
             onward = self.at.inverse[np.ix_(self.free, self.free)]
             information[np.ix_(self.free, self.free)] = onward.T @ self.information @ onward
-            known = uncertainty(self.information, search.theta, self.at, self.free)
+            known = self._uncertainty(self.information)
         missing = dict(known.missing) | dict(self.boundary.missing)
         if self.plan.memberships and Missing.DIVERGING in missing.values():
             missing |= self._without_classes([k for k, why in missing.items() if why is Missing.DIVERGING])
@@ -398,6 +398,16 @@ class Fit:
             integration=self.objective.integration,
         )
         return found if self.reduction is None else expanded(found, self.reduction)
+
+    def _uncertainty(self, information: Array) -> Uncertainty:
+        """Return covariances of theta from the information of the free coordinates."""
+        theta, free = self.at.transform @ self.search.theta, self.free
+        # rows at infinity are not free and have no slope
+        gone = np.setdiff1d(np.arange(self.size), free)
+        near = np.where(np.isin(np.arange(self.size), gone), 0.0, theta)
+        at = self.at.along_correlations(near, self.places.correlations)
+        turn = (self.at.inverse @ at.transform)[np.ix_(free, free)]
+        return uncertainty(turn.T @ information @ turn, at.inverse @ near, at, free)
 
     def _without_classes(self, places: list[int]) -> dict[int, Missing]:
         """Return why some parameters of a model with classes are not determined."""

@@ -20,7 +20,6 @@ from glamm.inference.discrete_units import distinct_rows
 from glamm.inference.forms import clusters_of, coordinate_starts, named_latents
 from glamm.inference.mixtures import Classes, classes_of, clusters_at
 from glamm.inference.mixtures_nodes import home_level
-from glamm.inference.restricted import natural, slopes
 from glamm.inference.units import Units
 
 Array = NDArray[np.float64]
@@ -323,8 +322,8 @@ class _Known:
         if plan is None:
             return np.zeros((0, len(theta))), np.zeros(0)
         rows = np.zeros((len(plan.equalities), len(theta)))
-        rows[:, list(plan.places)] = plan.equalities * slopes(plan, theta)
-        return rows, plan.value - plan.equalities @ natural(plan, theta)
+        rows[:, list(plan.places)] = plan.equalities * plan.slopes(theta)
+        return rows, plan.value - plan.equalities @ plan.natural(theta)
 
 
 # ---------------------------------------------------------------- the permuted theta

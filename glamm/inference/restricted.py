@@ -33,35 +33,6 @@ __all__ = [
 ]
 
 
-def _natural(kind: str, theta: Array | float) -> Array:
-    return np.asarray(theta if kind == "identity" else np.exp(_RATE[kind] * np.asarray(theta)))
-
-
-_RATE = {"log": 1.0, "log variance": 2.0}
-
-
-def natural(plan: ConstraintPlan, theta: Array) -> Array:
-    """Return the constrained parameters as people read them, shape (m,)."""
-    return np.array([float(_natural(k, theta[p])) for k, p in zip(plan.kinds, plan.places, strict=True)])
-
-
-def slopes(plan: ConstraintPlan, theta: Array) -> Array:
-    """Return d natural / d theta of each constrained parameter, shape (m,)."""
-    return np.array(
-        [
-            1.0 if k == "identity" else _RATE[k] * float(_natural(k, theta[p]))
-            for k, p in zip(plan.kinds, plan.places, strict=True)
-        ]
-    )
-
-
-def _inverse(plan: ConstraintPlan, values: Array) -> Array:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array(
-            [v if k == "identity" else np.log(v) / _RATE[k] for k, v in zip(plan.kinds, values, strict=True)]
-        )
-
-
 def bounds_of(plan: ConstraintPlan) -> Bounds:
     """Return the inequalities over the constrained parameters."""
     return Bounds(plan.bounds, plan.lower, plan.bound_names)
@@ -70,7 +41,7 @@ def bounds_of(plan: ConstraintPlan) -> Bounds:
 def violation(plan: ConstraintPlan, theta: Array) -> float:
     """Return how far theta is outside the inequalities; 0 within them."""
     length = np.maximum(np.linalg.norm(plan.bounds, axis=1), 1e-300)
-    outside = np.maximum(plan.lower - plan.bounds @ natural(plan, theta), 0.0) / length
+    outside = np.maximum(plan.lower - plan.bounds @ plan.natural(theta), 0.0) / length
     return float(np.linalg.norm(outside))
 
 
@@ -128,8 +99,8 @@ class Reduction:
         theta = np.full(self.size, np.nan)
         theta[self.kept] = phi
         places = np.asarray(self.plan.places, dtype=np.intp)
-        free = natural(self.plan, np.nan_to_num(theta))[self.linear.free]
-        values = _inverse(self.plan, self.linear.expand(free))
+        free = self.plan.natural(np.nan_to_num(theta))[self.linear.free]
+        values = self.plan.linear(self.linear.expand(free))
         given = np.zeros(len(places), dtype=bool)
         given[self.linear.free] = True
         theta[places[~given]] = values[~given]
@@ -139,8 +110,8 @@ class Reduction:
         """Return coordinates (Q,) near a theta (P,) that need not satisfy the constraints."""
         near = theta.copy()
         places = np.asarray(self.plan.places, dtype=np.intp)
-        values = self.linear.expand(self.linear.reduce(natural(self.plan, theta)))
-        moved = _inverse(self.plan, values)
+        values = self.linear.expand(self.linear.reduce(self.plan.natural(theta)))
+        moved = self.plan.linear(values)
         near[places] = np.where(np.isfinite(moved), moved, theta[places])
         return near[self.kept]
 
@@ -149,7 +120,7 @@ class Reduction:
         kept = self.kept
         jacobian = np.zeros((self.size, len(kept)))
         jacobian[kept, np.arange(len(kept))] = 1.0
-        slope = slopes(self.plan, theta)
+        slope = self.plan.slopes(theta)
         position = {int(p): k for k, p in enumerate(kept)}
         columns = [position[int(self.plan.places[f])] for f in self.linear.free]
         for k, place in enumerate(self.plan.places):
@@ -266,9 +237,9 @@ def within_constraints(
 
     def held(active: Mapping[int, Equality]) -> _Held:
         found = fit(Reduction.of(constraints, size, dict(active)))
-        slope = slopes(constraints, found.theta)
+        slope = constraints.slopes(found.theta)
         by_natural = gradient(found.theta, found.points)[list(constraints.places)] / slope
-        return _Held(found, natural(constraints, found.theta), -found.loglik, -by_natural)
+        return _Held(found, constraints.natural(found.theta), -found.loglik, -by_natural)
 
     bounded = fit_within_bounds(held, bounds_of(constraints), Reduction.of(constraints, size).linear)
     names = tuple(constraints.bound_names[row] for row in bounded.active)
@@ -278,7 +249,9 @@ def within_constraints(
 def restricted_coordinates(at: Coordinates, reduction: Reduction, theta: Array) -> Coordinates:
     """Return coordinates of phi in which one observation has the information it has in those of theta."""
     root = at.inverse @ reduction.jacobian(theta)
-    inverse = np.linalg.cholesky(root.T @ root + 1e-12 * np.eye(root.shape[1])).T
+    information = root.T @ root + 1e-12 * np.eye(root.shape[1])
+    # lower triangular, as coordinates of covarying random effects are
+    inverse = np.linalg.cholesky(information[::-1, ::-1])[::-1, ::-1].T
     kept = reduction.kept
     return Coordinates(
         np.asarray(np.linalg.inv(inverse)),

@@ -25,6 +25,10 @@ from glamm.protocols.values import (
 __all__ = ["Family", "MeanFamily", "auxiliary_predictors"]
 
 
+MOST_CHANNELS = 64
+"""Most linear predictors that the log density of a unit may depend on."""
+
+
 class Family(ABC):
     """A conditional distribution of a response given its linear predictors.
 

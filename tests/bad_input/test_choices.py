@@ -109,3 +109,11 @@ def test_sets_are_the_clusters_of_robust_errors():
         scores.append(float((rows.price * (rows.chosen - share)).sum()))
     meat = SETS / (SETS - 1) * np.sum(np.square(scores))
     assert alone.bse.iloc[0] == pytest.approx(float(np.sqrt(meat) / curvature[0, 0]), rel=1e-5)
+
+
+def test_more_alternatives_than_the_engine_takes():
+    many = pd.DataFrame({"set": np.repeat([1, 2], 70), "price": np.tile(np.arange(70.0), 2)})
+    many["chosen"] = np.tile(np.arange(70) == 3, 2)
+    with pytest.raises(glamm.DataError, match="70 categories or alternatives") as caught:
+        glamm.Model("choice(chosen, set) ~ price", many)
+    assert "at most 64" in str(caught.value) and "^" in str(caught.value)

@@ -85,6 +85,11 @@ UNIDENTIFIED = {
         ["mean ~ w", "eta ~ mean", "mean ~~ mean"],
         "nothing sets the scale of 'mean'",
     ),
+    "without indicators, in a product": (
+        "y ~ x + mean:x; mean | g ~ 0",
+        ["y ~ mean:x", "mean ~~ mean"],
+        "nothing sets the scale of 'mean'",
+    ),
     "intercept": (f"{FACTOR}; eta ~ 1", ["i1 ~ 1", "i2 ~ 1", "i3 ~ 1", "eta ~ 1"], LOCATION),
     "direct effects": (
         f"{FACTOR}; i1 ~ x; i2 ~ x; i3 ~ x; eta ~ x",

@@ -57,6 +57,8 @@ def long(columns, keep, data=DATA):
 LONG = long(["i1", "i2", "y"], ["id", "school", "x"])
 LONG_A = long(["a1", "a2", "a3"], ["id", "school", "x"])
 
+KINDS = DATA.assign(school_kind=np.resize(list("abc"), len(DATA)))
+
 SAME = {
     "inline and separate": ((CARD, DATA), (SEPARATE, DATA)),
     "a response as an indicator": (
@@ -166,6 +168,13 @@ SAME = {
             .fillna(dict.fromkeys(["a1", "a2", "a3", "s1", "s2", "s3"], 0.0))
             .astype({"item": str}),
         ),
+    ),
+    "unit standard deviation in the first group": (
+        ("eta =~ a1 + a2 + a3; sd(eta) ~ school_kind", KINDS),
+        ("eta =~ a1 + a2 + a3; sd(eta) ~ 0 + school_kind", KINDS),
+        ("eta =~ a1 + a2 + a3; sd(eta) ~ school_kind", KINDS, {"std_lv": True}),
+        ("eta =~ a1 + a2 + a3; sd(eta) ~ 0 + school_kind", KINDS, {"std_lv": True}),
+        ("eta =~ NA*a1 + a2 + a3; sd(eta) ~ 0*1 + school_kind", KINDS),
     ),
     "nothing missing": (("y ~ x + mi(z); z ~ x", DATA), ("y ~ x + z; z ~ x", DATA)),
 }
