@@ -43,12 +43,15 @@ class Stage:
     alternatives : Alternatives
     above : csr_array, shape (clusters of the next stage, groups), or None
         Weight of each group in them; None at the top.
+    clusters : ndarray of intp, shape (clusters,)
+        Which of the level they are.
     """
 
     level: int
     units: sparse.csr_array
     alternatives: Alternatives
     above: sparse.csr_array | None
+    clusters: Index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +123,8 @@ class DiscreteObjective:
                     stages[-1] = replace(stages[-1], above=link)
                 group = np.arange(level.clusters, dtype=np.intp) if level.group is None else level.group
                 alternatives = Alternatives(group)
-                stages.append(Stage(number, carried.tocsr(), alternatives, None))
+                own = np.arange(level.clusters, dtype=np.intp)
+                stages.append(Stage(number, carried.tocsr(), alternatives, None, own))
                 if last:
                     return stages
             above = levels[number + 1].clusters
@@ -180,7 +184,7 @@ class DiscreteObjective:
         begin = np.repeat(alternatives.first[first] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
         rows = begin + np.arange(int(counts.sum()))
         kept = Alternatives(np.repeat(np.arange(len(first), dtype=np.intp), counts))
-        self.stages = [Stage(stage.level, stage.units[rows], kept, None)]
+        self.stages = [Stage(stage.level, stage.units[rows], kept, None, rows)]
 
     @property
     def size(self) -> int:

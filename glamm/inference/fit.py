@@ -254,10 +254,7 @@ class Fit:
 
     def _place_nodes(self) -> bool:
         """Place nodes that do not follow theta; return whether there are such nodes."""
-        objective, theta = self.objective.objective, self._theta()
-        if self.reduction is not None:
-            objective = objective.objective
-        return bool(objective.place_nodes(theta))
+        return bool(self.objective.objective.place_nodes(self.at.transform @ self.search.theta))
 
     def _nodes_moved(self) -> bool:
         """Place nodes anew where they do not follow theta; return whether that changed the log-likelihood."""

@@ -21,9 +21,6 @@ Array = NDArray[np.float64]
 
 __all__ = ["Optimum", "maximise"]
 
-NEARBY_MAXIMA = 3
-"""Local maxima from which the best point within constraints is looked for."""
-
 
 def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any = objective_of) -> Optimum:
     """Return the maximum-likelihood fit of `plan`.
@@ -54,27 +51,22 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
     solutions: tuple[Solution, ...] = ()
     if options.start is None and uncertain_classes(plan):
         found = search(plan, options, objective_type(plan, 1, threads=options.threads))
-        solutions = found.solutions
-        starts = [found.theta]
-        if plan.constraints is not None:
-            # the best within the constraints may lie near another maximum than the best without them
-            starts = [solution.theta for solution in solutions[:NEARBY_MAXIMA]]
-
-    def fit(reduction: Reduction | None) -> Optimum:
-        tried = [_fitted(plan, replace(options, start=start), objective_type, reduction) for start in starts]
-        best = max(tried, key=lambda one: (one.converged, one.loglik))
-        if not solutions:
-            return best
-        first = replace(solutions[0], theta=best.theta, loglik=best.loglik, converged=best.converged)
-        return replace(best, solutions=(first, *solutions[1:]))
-
-    if plan.constraints is None:
-        return fit(None)
+        starts, solutions = list(found.starts), found.solutions
 
     def gradient(theta: Array, points: tuple[int, ...]) -> Array:
         return np.asarray(objective_type(plan, points, threads=options.threads).value_and_gradient(theta)[1])
 
-    return within_constraints(plan, fit, gradient)
+    def fitted(start: Array | None) -> Optimum:
+        def fit(reduction: Reduction | None) -> Optimum:
+            return _fitted(plan, replace(options, start=start), objective_type, reduction)
+
+        return fit(None) if plan.constraints is None else within_constraints(plan, fit, gradient)
+
+    best = max((fitted(start) for start in starts), key=lambda one: (one.converged, one.loglik))
+    if not solutions:
+        return best
+    first = replace(solutions[0], theta=best.theta, loglik=best.loglik, converged=best.converged)
+    return replace(best, solutions=(first, *solutions[1:]))
 
 
 def _fitted(plan: Plan, options: FitOptions, objective_type: Any, reduction: Reduction | None) -> Optimum:

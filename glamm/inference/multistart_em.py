@@ -16,6 +16,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from glamm.inference.discrete import DiscreteObjective, Posterior
+from glamm.inference.mixtures_permutations import Labelling
+from glamm.inference.multistart_space import Space
 from glamm.inference.optimize import Search, newton_step
 
 Array = NDArray[np.float64]
@@ -25,10 +27,9 @@ __all__ = [
     "SOFT",
     "Runs",
     "expectation_maximisation",
-    "maximise_complete",
+    "first_steps",
     "nearest_of_distant",
     "polish",
-    "random_shares",
 ]
 
 REACH = 20.0
@@ -146,13 +147,20 @@ def nearest_of_distant(features: Array, weight: Array, classes: int, rng: np.ran
 
 
 class _Blocks:
-    """Parameters that no unit brings together, by size: their systems are solved side by side."""
+    """Coordinates that no unit brings together, by size: their systems are solved side by side.
 
-    def __init__(self, objective: DiscreteObjective) -> None:
-        size = objective.n_parameters
+    Parameters
+    ----------
+    objective : DiscreteObjective
+    moves : ndarray of bool, shape (P, Q)
+        Which coordinates move which entries of theta.
+    """
+
+    def __init__(self, objective: DiscreteObjective, moves: NDArray[np.bool_]) -> None:
+        size = moves.shape[1]
         rows, columns = [np.arange(size)], [np.arange(size)]
         for response in objective.responses:
-            met = np.unique(np.concatenate(response.coefficients))
+            met = np.flatnonzero(moves[np.unique(np.concatenate(response.coefficients))].any(axis=0))
             rows.append(met)
             columns.append(np.full(len(met), met[0] if len(met) else 0))
         together = sparse.coo_array(
@@ -167,7 +175,7 @@ class _Blocks:
         self.parts = [np.array(members) for members in parts.values()]
 
     def directions(self, information: Array, gradient: Array) -> Array:
-        """Return the Newton steps (P, S) of information (S, P, P) and gradient (P, S)."""
+        """Return the Newton steps (Q, S) of information (S, Q, Q) and gradient (Q, S)."""
         steps = np.zeros_like(gradient)
         for members in self.parts:
             block = information[:, members[:, :, None], members[:, None, :]]
@@ -211,18 +219,25 @@ Evaluate = Callable[[Array, Index], tuple[Posterior, list[Array], Array]]
 
 
 def _ascend(
-    objective: DiscreteObjective, begin: Array, evaluate: Evaluate, iterations: int, tolerance: float
+    objective: DiscreteObjective,
+    space: Space,
+    begin: Array,
+    evaluate: Evaluate,
+    iterations: int,
+    tolerance: float,
 ) -> Runs:
     """Take Newton steps of the complete-data log-likelihood in all runs until none gains `tolerance`."""
-    blocks = _Blocks(objective)
     count = begin.shape[1]
-    runs = Runs(begin.copy(), np.full(count, -np.inf), np.full(count, np.inf))
-    step = np.zeros_like(begin)
-    trial = begin.copy()
+    place = space.reduce(begin)
+    blocks = _Blocks(objective, space.moves(space.expand(place[:, :1])[:, 0]))
+    runs = Runs(space.expand(place).copy(), np.full(count, -np.inf), np.full(count, np.inf))
+    step = np.zeros_like(place)
+    place, trial = place.copy(), place.copy()
     going = np.arange(count)
     shortened = np.zeros(count, dtype=np.intp)
     for iteration in range(iterations):
-        found, weights, value = evaluate(trial[:, going], going)
+        theta = space.expand(trial[:, going])
+        found, weights, value = evaluate(theta, going)
         slack = 1e-9 + 1e-12 * np.abs(value)
         with np.errstate(invalid="ignore"):
             better = value >= runs.value[going] - slack
@@ -230,14 +245,16 @@ def _ascend(
         taken = going[better]
         with np.errstate(invalid="ignore"):
             runs.gain[taken] = value[better] - runs.value[taken]
-        runs.theta[:, taken], runs.value[taken] = trial[:, taken], value[better]
+        place[:, taken] = trial[:, taken]
+        runs.theta[:, taken], runs.value[taken] = theta[:, better], value[better]
         shortened[taken] = 0
         shortened[going[~better]] += 1
         with np.errstate(invalid="ignore", over="ignore"):
             gradient = np.nan_to_num(objective.gradients(found, weights))
             information = np.nan_to_num(objective.complete_information(found, weights))
+            gradient, information = space.pull(theta, gradient, information)
             fresh = blocks.directions(information, gradient)
-            fresh *= _within_reach(objective, found, weights, fresh)
+            fresh *= _within_reach(objective, found, weights, space.push(theta, fresh))
         step[:, taken] = fresh[:, better]
         step[:, going[~better]] *= 0.3
         done = (
@@ -248,14 +265,59 @@ def _ascend(
         going = going[~done]
         if not len(going):
             break
-        trial[:, going] = runs.theta[:, going] + step[:, going]
+        trial[:, going] = place[:, going] + step[:, going]
     return runs
 
 
-def maximise_complete(
-    objective: DiscreteObjective, start: Array, shares: Sequence[Array], iterations: int = 8
+def permuted_shares(
+    objective: DiscreteObjective, shares: Sequence[Array], labelling: Labelling
+) -> list[Array]:
+    """Return probabilities of classes, (clusters, S) for each stage, after clusters have changed places."""
+    found = list(shares)
+    for number, stage in enumerate(objective.stages):
+        if stage.level == labelling.level:
+            place = np.empty(len(labelling.moved), dtype=np.intp)
+            place[stage.clusters] = np.arange(len(stage.clusters))
+            found[number] = np.empty_like(shares[number])
+            found[number][place[labelling.moved[stage.clusters]]] = shares[number]
+    return found
+
+
+def first_steps(
+    objective: DiscreteObjective,
+    space: Space,
+    start: Array,
+    count: int,
+    labellings: Sequence[Labelling],
+    rng: np.random.Generator,
 ) -> Array:
-    """Return the theta (P, S) that fits given posterior probabilities best: an M-step from `start` (P, S)."""
+    """Return thetas (P, count) that fit random probabilities of classes.
+
+    Parameters
+    ----------
+    objective : DiscreteObjective
+    space : Space
+    start : ndarray, shape (P,)
+        A point that does not tell classes apart.
+    count : int
+    labellings : sequence of Labelling
+        Other places that classes may have: each start takes those which fit best.
+    rng : numpy Generator
+    """
+    shares = random_shares(objective, start, count, rng)
+    begin = np.repeat(start[:, None], count, axis=1)
+    best = maximise_complete(objective, space, begin, shares)
+    for labelling in labellings:
+        other = maximise_complete(objective, space, begin, permuted_shares(objective, shares, labelling))
+        better = other.value > best.value
+        best.theta[:, better], best.value[better] = other.theta[:, better], other.value[better]
+    return best.theta
+
+
+def maximise_complete(
+    objective: DiscreteObjective, space: Space, start: Array, shares: Sequence[Array], iterations: int = 8
+) -> Runs:
+    """Return where M-steps from `start` (P, S) end: at the thetas that fit given probabilities best."""
     expected = objective.weights(shares)
 
     def evaluate(theta: Array, going: Index) -> tuple[Posterior, list[Array], Array]:
@@ -267,11 +329,11 @@ def maximise_complete(
                 value += np.where(weight > 0.0, weight * at.value, 0.0).sum(axis=0)
         return Posterior(np.empty((0, 0)), [], densities), weights, value
 
-    return _ascend(objective, start, evaluate, iterations, 1e-6).theta
+    return _ascend(objective, space, start, evaluate, iterations, 1e-6)
 
 
 def expectation_maximisation(
-    objective: DiscreteObjective, start: Array, iterations: int, tolerance: float
+    objective: DiscreteObjective, space: Space, start: Array, iterations: int, tolerance: float
 ) -> Runs:
     """Return where EM stands after some iterations from each column of `start` (P, S)."""
 
@@ -280,7 +342,7 @@ def expectation_maximisation(
         found = objective.posterior_at(theta)
         return found, objective.weights(found.shares), objective.values(found)
 
-    return _ascend(objective, start, evaluate, iterations, tolerance)
+    return _ascend(objective, space, start, evaluate, iterations, tolerance)
 
 
 def _between(observed: Array, complete: Array, gradient: Array) -> tuple[Array, float]:
@@ -303,24 +365,31 @@ def _between(observed: Array, complete: Array, gradient: Array) -> tuple[Array, 
     return newton_step(Search(gradient, 0.0, gradient, observed))
 
 
-def polish(objective: DiscreteObjective, theta: Array, iterations: int = 40) -> tuple[Array, float, bool]:
+def polish(
+    objective: DiscreteObjective, space: Space, theta: Array, iterations: int = 40
+) -> tuple[Array, float, bool]:
     """Return where Newton steps from theta (P,) end, its log-likelihood, and whether it is a maximum."""
     value, gradient = objective.value_and_gradient(theta)
+    place = space.reduce(theta[:, None])[:, 0]
     for _ in range(iterations):
         informations = objective.informations(theta)
         if informations is None or not np.isfinite(informations).all():
             return theta, value, False
-        step, decrement = _between(*informations, gradient)
+        both = np.repeat(theta[:, None], 2, axis=1)
+        slopes, matrices = space.pull(both, np.repeat(gradient[:, None], 2, axis=1), np.stack(informations))
+        step, decrement = _between(matrices[0], matrices[1], slopes[:, 0])
         if decrement < POLISHED:
             return theta, value, True
         found = objective.posterior_at(theta[:, None])
-        step *= _within_reach(objective, found, objective.weights(found.shares), step[:, None])[0]
+        pushed = space.push(theta[:, None], step[:, None])
+        step *= _within_reach(objective, found, objective.weights(found.shares), pushed)[0]
         for _ in range(12):
-            trial, slope = objective.value_and_gradient(theta + step)
-            if trial >= value - 1e-9 - 1e-13 * abs(value) and np.isfinite(slope).all():
+            trial = space.expand((place + step)[:, None])[:, 0]
+            after, slope = objective.value_and_gradient(trial)
+            if after >= value - 1e-9 - 1e-13 * abs(value) and np.isfinite(slope).all():
                 break
             step *= 0.3
         else:
             return theta, value, False
-        theta, value, gradient = theta + step, trial, slope
+        place, theta, value, gradient = place + step, trial, after, slope
     return theta, value, False

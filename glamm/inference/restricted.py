@@ -28,6 +28,7 @@ __all__ = [
     "bounds_of",
     "expanded",
     "restricted_coordinates",
+    "violation",
     "within_constraints",
 ]
 
@@ -35,6 +36,13 @@ __all__ = [
 def bounds_of(plan: ConstraintPlan) -> Bounds:
     """Return the inequalities over the constrained parameters."""
     return Bounds(plan.bounds, plan.lower, plan.bound_names)
+
+
+def violation(plan: ConstraintPlan, theta: Array) -> float:
+    """Return how far theta is outside the inequalities; 0 within them."""
+    length = np.maximum(np.linalg.norm(plan.bounds, axis=1), 1e-300)
+    outside = np.maximum(plan.lower - plan.bounds @ plan.natural(theta), 0.0) / length
+    return float(np.linalg.norm(outside))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +151,10 @@ class Restricted:
     def accept(self) -> None:
         """Keep the modes of the last evaluation."""
         self.objective.accept()  # type: ignore[attr-defined]
+
+    def place_nodes(self, phi: Array) -> bool:
+        """Place nodes that do not follow the parameters; return whether there are such nodes."""
+        return bool(self.objective.place_nodes(self.reduction.expand(phi)))  # type: ignore[attr-defined]
 
     def cluster_logliks(self, phi: Array) -> Array:
         """Return the log-likelihood of each top-level cluster."""

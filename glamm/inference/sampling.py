@@ -21,18 +21,24 @@ FEWEST = 200
 def sampled(plan: Plan, limit: int) -> Plan:
     """Return the plan of about `limit` units of large data, the plan itself of others.
 
+    Clusters that are the same cluster of the data in each of its classes stay together.
+
     Parameters
     ----------
     plan : Plan
     limit : int
     """
     total = sum(response.cluster.shape[0] for response in plan.responses)
-    top = plan.levels[-1].clusters
+    highest = plan.levels[-1]
+    group = np.arange(highest.clusters, dtype=np.intp)
+    if highest.group is not None:
+        group = _renumbered(highest.group)
+    top = int(group[-1]) + 1 if len(group) else 0
     keep = max(FEWEST, int(top * limit / max(total, 1)))
     if total <= 2 * limit or keep >= top:
         return plan
     chosen = np.linspace(0, top - 1, keep).astype(np.intp)
-    kept = [chosen]
+    kept = [np.flatnonzero(np.isin(group, chosen)).astype(np.intp)]
     for level in reversed(plan.levels[:-1]):
         assert level.parent is not None
         # parents ascend, so the clusters of each are a range
@@ -57,6 +63,11 @@ def _ranges(first: Index, last: Index) -> Index:
     return np.asarray(start + np.arange(count.sum()), dtype=np.intp)
 
 
+def _renumbered(group: Index) -> Index:
+    """Return ascending groups numbered without gaps."""
+    return np.cumsum(np.r_[False, np.diff(group) != 0]).astype(np.intp)
+
+
 def _level(level: LevelPlan, kept: list[Index], i: int) -> LevelPlan:
     own = kept[i]
     parent = None if level.parent is None else np.searchsorted(kept[i + 1], level.parent[own])
@@ -65,7 +76,7 @@ def _level(level: LevelPlan, kept: list[Index], i: int) -> LevelPlan:
         clusters=len(own),
         parent=parent,
         weight=None if level.weight is None else level.weight[own],
-        group=None if level.group is None else level.group[own],
+        group=None if level.group is None else _renumbered(level.group[own]),
     )
 
 

@@ -9,7 +9,9 @@ import glamm
 from glamm.errors import FitError
 from glamm.inference import FitOptions, Objective, Status, maximise
 from glamm.inference.discrete import DiscreteObjective
-from glamm.inference.mixtures import canonical_classes, class_sizes, classes_of, permute
+from glamm.inference.mixtures import class_sizes, classes_of
+from glamm.inference.mixtures_order import Relabelling, canonical_classes
+from glamm.inference.mixtures_permutations import permute
 from glamm.inference.multistart import merge
 from glamm.inference.optimum import Solution
 from glamm.inference.options import Multistart
@@ -105,7 +107,7 @@ def test_classes_ascend_by_size_or_location():
     plan = latent_class(classes=3).lowered.plan
     objective = DiscreteObjective(plan)
     theta = shifted(plan.start)
-    moved = canonical_classes(plan, theta, objective.shares(theta), ("size",))
+    moved = canonical_classes(Relabelling(plan, objective), theta, ("size",))
     (classes,) = classes_of(plan)
     sizes = class_sizes(plan, classes, objective.shares(moved))
     assert (np.diff(sizes) > 0).all()
@@ -114,7 +116,7 @@ def test_classes_ascend_by_size_or_location():
     points = glamm.Model("y ~ npml(1 | g, k=3)", frame, "poisson").lowered.plan
     theta = np.array([1.0, 0.2, 0.5, 0.3, -0.4])
     objective = DiscreteObjective(points)
-    moved = canonical_classes(points, theta, objective.shares(theta), ("location",))
+    moved = canonical_classes(Relabelling(points, objective), theta, ("location",))
     np.testing.assert_allclose(moved[:3], [0.2, 0.5, 1.0], atol=1e-12)
     assert objective.value(moved) == pytest.approx(objective.value(theta), rel=1e-12)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import glamm
+from glamm.inference.discrete import DiscreteObjective
 from glamm.inference.objective import Objective
 from glamm.inference.sampling import FEWEST, sampled
 
@@ -59,3 +61,15 @@ def test_ordinal_thresholds():
 def test_small_data_are_taken_whole():
     plan = lowered("a ~ x + (1 | g)", rows(1500))
     assert sampled(plan, 1500) is plan
+
+
+@pytest.mark.parametrize("level", ["g", "h"])
+def test_clusters_keep_all_their_classes(level):
+    plan = lowered(f"a ~ 0 + k; b ~ k; k | {level} ~ classes(3)", rows(3000))
+    part = sampled(plan, 100)
+    groups = int(plan.levels[-1].group[-1]) + 1
+    theta = plan.start + 0.1 * np.random.default_rng(0).normal(size=plan.n_parameters)
+    chosen = np.linspace(0, groups - 1, FEWEST).astype(int)
+    whole = DiscreteObjective(plan).cluster_logliks(theta)[chosen]
+    assert part.levels[-1].clusters == 3 * FEWEST
+    np.testing.assert_allclose(DiscreteObjective(part).cluster_logliks(theta), whole, rtol=1e-12)
