@@ -112,7 +112,7 @@ def search(plan: Plan, options: FitOptions, objective: Objective | DiscreteObjec
     space = Space(plan)
     runs = _search_in(plan, objective, space)
     relabelling = Relabelling(plan, objective)
-    # a sequence of its own: the starts of other models stay what they are
+    # what is drawn here leaves the random starts as they are
     shift = ELSEWHERE * np.random.default_rng(0).standard_normal(plan.n_parameters)
     elsewhere = space.expand(space.reduce((runs.start + shift)[:, None]))[:, 0]
     distinguished = relabelling.distinguished(elsewhere)
