@@ -245,7 +245,7 @@ GLAMM_INLINE void glamm_general_body(const int order, const int family, ptrdiff_
             v.a4 = in->a[4][j];
         }
         if (family == GLAMM_NEGATIVE_BINOMIAL_LOG)
-            v.b0 = in->b[0][j];
+            v.b0 = glamm_clip(in->b[0][j], -230.0, 230.0); /* as the size itself */
         if (K > 2) {
             v.b0 = in->b[0][j];
             v.b1 = in->b[1][j];

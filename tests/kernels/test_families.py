@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from glamm import registry
 from glamm.graph import family_spec
 from glamm.kernels import _families
+from glamm.kernels._block import evaluate
 
 CATEGORIES = 4
 MODELS = (
@@ -383,3 +384,19 @@ def test_elementary_clamps():
     np.testing.assert_allclose(
         _families.elementary("log", [5e-324, 1e-310]), np.log([5e-324, 1e-310]), rtol=1e-14
     )
+
+
+@pytest.mark.parametrize("log_size", [-1000.0, -260.0, 60.0, 229.0, 260.0, 700.0, 15000.0])
+def test_sizes_without_bound_are_poisson_or_nothing(log_size):
+    """A search may take the size anywhere: no count then has a density above its limit."""
+    family = registry.family(family_spec("negative_binomial"))
+    y = np.array([[0.0], [1.0], [5.0], [60.0]])
+    for nu in (-20.0, 0.0, 3.0, 12.0):
+        channels = np.ascontiguousarray([np.full(4, nu), np.full(4, log_size)])
+        found = evaluate(family.kernel(), y, channels)[0]
+        assert (found <= 0.0).all()
+        if log_size > 0.0:
+            np.testing.assert_allclose(found, stats.poisson.logpmf(y[:, 0], np.exp(nu)), rtol=1e-9, atol=1e-9)
+        else:
+            assert found[0] == pytest.approx(0.0, abs=1e-90)
+            assert (found[1:] < -200.0).all()
