@@ -230,7 +230,8 @@ class Model:
         if options.start is not None:
             raise FitError("starting values are for a given number of mass points, not for one to be found")
         for count in range(FEWEST_POINTS + 1, MOST_POINTS + 1):
-            if Gateaux(lowered.plan, optimum.theta).largest().value <= ENOUGH_POINTS:
+            plan = lowered.plan
+            if Gateaux.exists(plan) and Gateaux(plan, optimum.theta).largest().value <= ENOUGH_POINTS:
                 break
             larger = lower(with_points(self._graph, count), self._table, self._weights)
             found = maximise(larger.plan, options)

@@ -85,18 +85,12 @@ class Gateaux:
     """
 
     def __init__(self, plan: Plan, theta: Array) -> None:
-        if plan.latents:
+        if not self.exists(plan):
             raise FitError(
-                'k="auto" finds the number of mass points of random effects, as in npml(1 | g, k="auto"), in '
-                "models without named latent variables; here give the number, as in npml(4), and compare "
-                "the log-likelihoods of some"
+                "the directional derivative is that of one distribution of points at the highest level, in a "
+                "model without named latent variables"
             )
-        variables = classes_of(plan)
-        if len(variables) != 1 or variables[0].level != len(plan.levels) - 1:
-            raise FitError(
-                "the directional derivative is that of one distribution of points at the highest level"
-            )
-        (classes,) = variables
+        (classes,) = classes_of(plan)
         self.theta = np.asarray(theta, dtype=float)
         self.objective = DiscreteObjective(plan)
         self.coefficients = point_coefficients(plan, classes)
@@ -105,6 +99,12 @@ class Gateaux:
         self._loglik = found.loglik[:, 0]
         self._total = float(self.objective.frequency.sum())
         self.unit = self._unit()
+
+    @staticmethod
+    def exists(plan: Plan) -> bool:
+        """Return whether a plan has one distribution of points, at its highest level, and nothing else."""
+        variables = classes_of(plan)
+        return not plan.latents and len(variables) == 1 and variables[0].level == len(plan.levels) - 1
 
     def _unit(self) -> Array:
         """Return the distance in each coordinate that one cluster can just tell, shape (m,)."""

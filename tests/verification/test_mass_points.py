@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 import glamm
 
@@ -63,3 +64,17 @@ def test_points_and_a_covariate(items):
     assert fit.converged
     assert fit.llf > without.llf + 5.0
     assert fit.params["eta ~ w"] == pytest.approx(0.5, abs=0.2)
+
+
+def test_the_number_of_points_of_a_latent_variable_is_found():
+    rng = np.random.default_rng(4)
+    eta = rng.choice([-1.2, 0.2, 2.0], 800, p=[0.4, 0.4, 0.2])
+    nu = 1.5 * eta[:, None] + 0.3 * np.arange(6)
+    data = pd.DataFrame((rng.random((800, 6)) < expit(nu)).astype(int), columns=[f"y{k}" for k in range(6)])
+    text = "eta =~ y0 + y1 + y2 + y3 + y4 + y5; eta ~ npml({})"
+    found = glamm.fit(text.format('"auto"'), data, "binomial")
+    fits = {k: glamm.fit(text.format(k), data, "binomial") for k in (2, 3, 4)}
+    assert fits[2].llf < fits[3].llf - 1.0
+    assert fits[4].llf == pytest.approx(fits[3].llf, abs=1e-4)
+    assert len(found.params) == len(fits[3].params)
+    assert found.llf == pytest.approx(fits[3].llf, abs=1e-6)
