@@ -97,10 +97,13 @@ def _fields(table: Table, variable: ClassVariable, labels: tuple[str, ...], code
     """Return the columns of a class variable: itself, and the dummy of each class."""
     name = variable.name
     found = {name: Field(name, "label", codes, None, labels)}
-    if variable.known and not variable.labels:
+    if variable.imputed:
         # a covariate with missing values keeps the kind of its column
-        column = table.field(variable.known)
-        if column.kind != "label":
+        kind = table.field(variable.known).kind if variable.known else _kind_of(labels)
+        if kind == "flag":
+            found[name] = Field(name, "flag", np.array([label == "True" for label in labels])[codes])
+            return found
+        if kind == "number":
             values = np.array([float(label) for label in labels])
             found[name] = Field(name, "number", values[codes])
             return found
@@ -108,6 +111,17 @@ def _fields(table: Table, variable: ClassVariable, labels: tuple[str, ...], code
         dummy = f"{name}[{label}]"
         found[dummy] = Field(dummy, "number", (codes == k).astype(float))
     return found
+
+
+def _kind_of(labels: Sequence[str]) -> str:
+    """Return the kind of the column that labels were made of."""
+    if set(labels) <= {"False", "True"}:
+        return "flag"
+    try:
+        [float(label) for label in labels]
+    except ValueError:
+        return "label"
+    return "number"
 
 
 def _text(value: object) -> str:

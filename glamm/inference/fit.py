@@ -120,10 +120,10 @@ class Fit:
                     self.boundary,
                     self._climb_on,
                 )
-                if self.reduction is None:
-                    self.boundary = settle_residuals(
-                        self.objective, self.search, self.at, residual_scales(self.plan), self.boundary
-                    )
+                scales = residual_scales(self.plan)
+                if self.reduction is not None:
+                    scales = self.reduction.coordinates(scales)
+                self.boundary = settle_residuals(self.objective, self.search, self.at, scales, self.boundary)
                 self.boundary = settle_limits(
                     self.objective,
                     self.search,
@@ -436,12 +436,12 @@ class Fit:
             return self.status
         if Missing.INDEFINITE in reasons:
             return Status.LINE_SEARCH
+        if self.rule == "auto" and error is not None and max(error) > TOLERABLE:
+            return Status.INTEGRATION_UNSETTLED
         if Missing.DIVERGING in reasons:
             return Status.DIVERGING
         if self.rule == "auto" and error is not None:
             options = self.options.integration
-            if max(error) > TOLERABLE:
-                return Status.INTEGRATION_UNSETTLED
             if error[0] > options.tolerance(self.search.loglik) or error[1] > options.estimate_tolerance:
                 return Status.INTEGRATION_LIMIT
         if self.boundary.zero:

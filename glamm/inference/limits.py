@@ -56,10 +56,7 @@ def limit_places(plan: Plan, reduction: Reduction | None) -> dict[int, tuple[flo
             ).all()
             if one_each:
                 found.update(dict.fromkeys(own.coefficient.tolist(), known.limits))
-    if reduction is None:
-        return found
-    place = {int(k): i for i, k in enumerate(reduction.kept) if int(k) not in reduction.plan.places}
-    return {place[k]: limits for k, limits in found.items() if k in place}
+    return found if reduction is None else reduction.coordinates(found)
 
 
 def settle_limits(
