@@ -64,6 +64,17 @@ LAWS = [
 ]
 
 
+@pytest.mark.parametrize("df", [1e9, 1e12, 1e300])
+def test_many_degrees_of_freedom_are_the_normal_limit(df):
+    u = np.linspace(-5.0, 5.0, 11)
+    found = registry.latent("student_t").log_density(u, np.asarray(df))
+    # what the next term of the series in 1 / df is at most, and rounding
+    np.testing.assert_allclose(found, norm.logpdf(u), atol=150.0 / df + 1e-13)
+    u, weight = CoordinateLaw(0, 0, registry.latent("student_t"), (df,)).nodes(0.1)
+    assert len(u) < 60
+    assert weight @ u**2 == pytest.approx(1.0, abs=1e-7)
+
+
 @pytest.mark.parametrize(("name", "parameters", "density", "at"), LAWS)
 @pytest.mark.parametrize("slope", [0.3, 1.5, 6.0])
 def test_nodes_integrate_what_links_give(name, parameters, density, at, slope):
