@@ -49,9 +49,9 @@ class CoordinateLaw:
     def nodes(self, step: float, error: float = 1e-10) -> tuple[Array, Array]:
         """Return nodes and weights of sum 1, equally spaced on the scale of ``arsinh(u)``.
 
-        The spacing is halved until the density integrates to 1. A density
-        whose tails fall as a power reaches further than its weights do: a node at every tenth power,
-        where it has any mass, makes means that do not exist infinite.
+        The spacing is halved until the density integrates to 1. A density whose tails fall as a power reaches
+        further than its weights do: a node at every power of ten, where it has any mass, makes means that do
+        not exist infinite.
 
         Parameters
         ----------
