@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from glamm.compile.levels import ClusterTree
 from glamm.compile.predictors import Observed
 from glamm.errors import Problem
-from glamm.graph import ROW, ModelGraph, Response
+from glamm.graph import ROW, AuxiliaryModel, CovarianceSpec, ModelGraph, Response, Term
+from glamm.graph.factors import names_in
 
 Array = NDArray[np.float64]
 
@@ -70,7 +71,8 @@ def constant_within_clusters(
     """Return a problem for each response of the rows that is the same in all rows of every cluster.
 
     What is random at that level then equals it, which leaves no residual variance and a likelihood without
-    bound.
+    bound. So it does not where something known moves the mean within clusters, and where the residual
+    variance is not free, by itself, to become 0.
 
     Parameters
     ----------
@@ -78,15 +80,12 @@ def constant_within_clusters(
     observed : sequence of Observed
     tree : ClusterTree
     """
-    held = {
-        spec.left
-        for spec in graph.covariances
-        if spec.left == spec.right and spec.modifier is not None and spec.modifier.fixed is not None
-    }
     problems = []
     for own in observed:
         response = own.response
-        if response.level != ROW or response.name in held or not own.family.is_quadratic(0):
+        if response.level != ROW or not own.family.is_quadratic(0):
+            continue
+        if _moved_by_what_is_known(response) or _has_residual_variance(graph, response):
             continue
         cluster = own.cluster
         for level in tree.levels:
@@ -109,11 +108,49 @@ def constant_within_clusters(
     return problems
 
 
+def _moved_by_what_is_known(response: Response) -> bool:
+    """Return whether an offset or a coefficient that is held makes the mean of a response."""
+    model = _model(response, "mu")
+    return model is not None and bool(model.offsets or any(_is_held(term) for term in model.fixed_terms))
+
+
+def _has_residual_variance(graph: ModelGraph, response: Response) -> bool:
+    """Return whether the text gives a residual variance, or lets something else than the response set it."""
+    model = _model(response, "sigma")
+    if model is not None:
+        intercept = model.intercept is not False and not _is_held(model)
+        return not intercept and all(_is_held(term) for term in model.terms)
+    name = response.name
+    residual = [spec for spec in graph.covariances if spec.left == spec.right == name]
+    if any(_is_held(spec) for spec in residual):
+        return True
+    labels = {spec.modifier.label for spec in residual if spec.modifier is not None} - {""}
+    others = (spec.modifier for spec in graph.covariances if spec not in residual)
+    if any(modifier is not None and modifier.label in labels for modifier in others):
+        return True
+    sides = (side for spec in graph.constraints for side in (spec.left, spec.right))
+    constrained = {used for side in sides for used, _ in names_in(side)}
+    return bool(constrained & {*labels, f"{name} ~~ {name}"})
+
+
+def _model(response: Response, parameter: str) -> AuxiliaryModel | None:
+    return next((model for model in response.predictors if model.parameter == parameter), None)
+
+
+def _is_held(what: AuxiliaryModel | CovarianceSpec | Term) -> bool:
+    return what.modifier is not None and what.modifier.fixed is not None
+
+
 def _levels_of(graph: ModelGraph, response: Response) -> set[str]:
-    """Return the levels at which a response has a random intercept or a latent variable of its own."""
-    latents = {latent.name: latent.level for latent in graph.latents}
+    """Return the levels at which a response has a random intercept or a latent variable of its own.
+
+    Mass points do not count: they are fewer than the clusters.
+    """
+    latents = {latent.name: latent.level for latent in graph.latents if latent.distribution.name != "none"}
     found = {b.level for b in graph.blocks if b.intercept and (response.name, "mu") in b.members}
-    for model in response.predictors:
-        if model.parameter == "mu":
-            found |= {latents[n] for term in model.latent_terms for n in term.latents if n in latents}
+    model = _model(response, "mu")
+    for term in () if model is None else model.latent_terms:
+        # loadings of items are one for each row, other columns make a slope of the latent variable
+        if len(term.latents) == 1 and term.latents[0] in latents and (term.measures or not term.factors):
+            found.add(latents[term.latents[0]])
     return found

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.factors import fill_factor, pull_factor
-from glamm.compile.plan import ConstraintPlan, Plan, PredictorPlan
+from glamm.compile.plan import Plan, PredictorPlan
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -345,15 +345,6 @@ def _whitened(plan: Plan) -> Array:
     return directions
 
 
-def _constraint_rows(plan: ConstraintPlan | None, theta: Array) -> Array:
-    """Return the gradients (e, P) of the equalities between parameters."""
-    if plan is None:
-        return np.zeros((0, len(theta)))
-    rows = np.zeros((len(plan.equalities), len(theta)))
-    rows[:, list(plan.places)] = plan.equalities * plan.slopes(theta)
-    return rows
-
-
 def _point(plan: Plan, directions: Array, rng: np.random.Generator) -> Array | None:
     """Return a random theta at which the latent covariance matrices exist, None if none is found."""
     for size in 0.5 ** np.arange(1, 30):
@@ -389,7 +380,9 @@ def flat_directions(plan: Plan) -> Flat:
     theta = _point(plan, whitened, rng)
     if theta is None:
         return Flat(plan.start, scale, nothing)
-    along = _constraint_rows(plan.constraints, theta) @ whitened
+    along = np.zeros((0, len(theta)))
+    if plan.constraints is not None:
+        along = plan.constraints.equality_slopes(theta) @ whitened
     length = np.linalg.norm(along, axis=1)
     along = along[length > 0.0] / length[length > 0.0, None]
     order = rng.permutation(np.flatnonzero(np.bincount(sample.tops)))

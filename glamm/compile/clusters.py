@@ -20,11 +20,12 @@ Index = NDArray[np.intp]
 
 __all__ = [
     "at_level",
-    "below_weight",
+    "hosted",
     "level_position",
     "once_a_cluster",
     "representatives",
     "unit_of_cluster",
+    "with_weight",
 ]
 
 
@@ -131,15 +132,68 @@ def once_a_cluster(response: Response, table: Table, tree: ClusterTree, rows: In
     return np.sort(first).astype(np.intp)
 
 
-def below_weight(tree: ClusterTree, position: int, cluster: Index) -> Array | None:
-    """Return weights that undo those of the clusters below a level, or None.
+def with_weight(tree: ClusterTree, cluster: Index, positions: slice = slice(None)) -> NDArray[np.bool_]:
+    """Return whether rows are in clusters that have weight, shape (n,).
 
-    The unit of a higher level is evaluated inside one of its lowest clusters, once whatever its weight.
+    Parameters
+    ----------
+    tree : ClusterTree
+    cluster : ndarray of intp, shape (n,)
+        Of the lowest level.
+    positions : slice
+        Levels that are looked at.
     """
+    found = np.ones(len(cluster), dtype=bool)
+    looked_at = range(len(tree.levels))[positions]
+    for position, level in enumerate(tree.levels):
+        if level.weight is not None and position in looked_at:
+            found &= level.weight[cluster] > 0.0
+        if level.parent is not None:
+            cluster = level.parent[cluster]
+    return found
+
+
+def hosted(tree: ClusterTree, position: int, cluster: Index) -> tuple[Index, Array | None]:
+    """Return the lowest cluster in which the unit of each cluster of a level is evaluated, and its weight.
+
+    It counts once whatever the weights of the clusters below, which its own weight undoes.
+
+    Parameters
+    ----------
+    tree : ClusterTree
+    position : int
+        Of the level.
+    cluster : ndarray of intp, shape (n,)
+        Lowest cluster of the row that speaks for each: it is the one, or another where it has weight 0.
+
+    Raises
+    ------
+    DataError
+        All that is within a cluster has weight 0, which it has not.
+    """
+    below, above = slice(position), slice(position, None)
+    wrong = np.flatnonzero(~with_weight(tree, cluster, below))
+    if wrong.size:
+        lowest = np.arange(len(tree.levels[0].labels), dtype=np.intp)
+        good = lowest[with_weight(tree, lowest, below)]
+        level = tree.levels[position]
+        first = np.full(len(level.labels), -1, dtype=np.intp)
+        first[at_level(tree, good, position)[::-1]] = good[::-1]
+        own = at_level(tree, cluster[wrong], position)
+        lost = (first[own] < 0) & with_weight(tree, cluster[wrong], above)
+        if lost.any():
+            name, label = level.level.name, level.labels[own[int(np.argmax(lost))]]
+            raise DataError(f"all rows within {name} {label!r} have weight 0, so give it the weight 0 too")
+        cluster = cluster.copy()
+        cluster[wrong] = np.where(first[own] < 0, cluster[wrong], first[own])
+    return cluster, _undoing_weight(tree, position, cluster)
+
+
+def _undoing_weight(tree: ClusterTree, position: int, cluster: Index) -> Array | None:
     weight: Array | None = None
     for below in tree.levels[:position]:
         if below.weight is not None:
-            own = 1.0 / np.where(below.weight > 0.0, below.weight, np.nan)[cluster]
+            own = 1.0 / np.where(below.weight > 0.0, below.weight, np.inf)[cluster]
             weight = own if weight is None else weight * own
         assert below.parent is not None
         cluster = below.parent[cluster]
@@ -150,5 +204,4 @@ def unit_of_cluster(tree: ClusterTree, position: int) -> tuple[Index, Array | No
     """Return the lowest cluster, and the weight, of a unit for each cluster of a level."""
     lowest = np.arange(len(tree.levels[0].labels), dtype=np.intp)
     _, first = np.unique(at_level(tree, lowest, position), return_index=True)
-    cluster = first.astype(np.intp)
-    return cluster, below_weight(tree, position, cluster)
+    return hosted(tree, position, first.astype(np.intp))

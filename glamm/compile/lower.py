@@ -16,7 +16,7 @@ from glamm.compile.checks_classes import more_classes_than_clusters, more_parame
 from glamm.compile.checks_identified import unidentified
 from glamm.compile.checks_indicators import constant_within_clusters, equal_indicators
 from glamm.compile.classes import extend, membership_response
-from glamm.compile.clusters import below_weight, level_position, once_a_cluster, representatives
+from glamm.compile.clusters import hosted, level_position, once_a_cluster, representatives, with_weight
 from glamm.compile.layout import LevelLayout, Lowered
 from glamm.compile.levels import ClusterTree, sort_clusters
 from glamm.compile.plan import LevelPlan, Plan
@@ -322,11 +322,8 @@ def _observe(
         weight = None if weight is None else weight[kept]
     if response.level != ROW:
         once = once_a_cluster(response, table, tree, rows, cluster)
-        rows, cluster, weight = (
-            rows[once],
-            np.ascontiguousarray(cluster[once]),
-            below_weight(tree, level_position(tree, response.level), cluster[once]),
-        )
+        cluster, weight = hosted(tree, level_position(tree, response.level), cluster[once])
+        rows = rows[once]
     sets = None
     if isinstance(family, SetFamily):
         sets = sort_sets(response, table, tree, rows, cluster)
@@ -334,6 +331,8 @@ def _observe(
         place[rows] = np.arange(len(rows))
         units = place[sets.rows[sets.first]]
         rows, cluster, weight = sets.rows, cluster[units], None if weight is None else weight[units]
+    if not (with_weight(tree, cluster) & (True if weight is None else weight > 0.0)).any():
+        raise DataError(Problem(f"every value of {response.name!r} has weight 0", response.span))
     in_order = len(rows) == table.n_rows and bool(np.all(rows[:-1] < rows[1:]))
     chosen = None if in_order else rows
     try:

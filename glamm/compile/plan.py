@@ -353,6 +353,12 @@ class ConstraintPlan:
         values = self.natural(theta)
         return np.array([float(_SCALES[k].slope(v)) for k, v in zip(self.kinds, values, strict=True)])
 
+    def equality_slopes(self, theta: Array) -> Array:
+        """Return the gradients of the equalities' left-hand sides, shape (e, P)."""
+        found = np.zeros((len(self.equalities), len(theta)))
+        found[:, list(self.places)] = self.equalities * self.slopes(theta)
+        return found
+
     def linear(self, values: Array) -> Array:
         """Return the entries of theta that values (m,) are; not finite outside the range of one."""
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from glamm.compile.factors import fill_factor
 from glamm.compile.plan import Plan, PredictorPlan, ResponsePlan
-from glamm.inference.adjoints import Coordinates, Form
+from glamm.inference.chain import Chain
 from glamm.inference.discrete_units import distinct_rows
-from glamm.inference.forms import clusters_of, coordinate_starts, named_latents
 from glamm.inference.mixtures import Classes, classes_of, clusters_at
 from glamm.inference.mixtures_nodes import home_level
 from glamm.inference.units import Units
@@ -215,32 +213,23 @@ class _Known:
         self.goals = goals
         self.own = len(plan.responses) + classes.number
         self.origin = np.argsort(permutation)
-        starts = coordinate_starts(plan)
-        self.latents = named_latents(plan)
-        units = [
-            Units(response, clusters_of(plan, response.cluster), self.latents, starts)
-            for response in plan.units
-        ]
-        pairs = sorted(set().union(*(p.pairs for one in units for p in one.predictors)))
-        width = sum(len(level.factor) for level in plan.levels)
-        self.space = Coordinates(starts, width, tuple(pairs))
+        self.chain = Chain(plan)
+        self.space = self.chain.space
         self.inner = _of_latents(plan)
         nodes = np.zeros((1, self.space.slopes))
         if self.space.slopes:
-            drawn = np.random.default_rng(0).standard_normal((NODES, width))
-            products = [drawn[:, x] * drawn[:, y] for x, y in pairs]
+            drawn = np.random.default_rng(0).standard_normal((NODES, self.space.width))
+            products = [drawn[:, x] * drawn[:, y] for x, y in self.space.pairs]
             nodes = np.vstack([nodes, np.column_stack([drawn, *products])])
         self.parts = [
             # thresholds and a location that all shift say the same of categories
             _Predictors(one, nodes if number < len(plan.responses) and one.plan.encoded.categories else None)
-            for number, one in enumerate(units)
+            for number, one in enumerate(self.chain.units)
         ]
 
     def _forms(self, theta: Array, *, random: bool = False) -> list[tuple[Array, Array]]:
-        factors = [fill_factor(level, theta) for level in self.plan.levels]
-        latents: list[Form] = []
-        for latent in self.latents:
-            latents.append(latent.form(self.space, theta, factors, latents))
+        factors = self.chain.factors(theta)
+        latents = self.chain.latent_forms(theta, factors)
         return [
             part.units.forms(self.space, theta, factors, latents)
             for part in self.parts
@@ -321,9 +310,7 @@ class _Known:
         plan = self.plan.constraints
         if plan is None:
             return np.zeros((0, len(theta))), np.zeros(0)
-        rows = np.zeros((len(plan.equalities), len(theta)))
-        rows[:, list(plan.places)] = plan.equalities * plan.slopes(theta)
-        return rows, plan.value - plan.equalities @ plan.natural(theta)
+        return plan.equality_slopes(theta), plan.value - plan.equalities @ plan.natural(theta)
 
 
 # ---------------------------------------------------------------- the permuted theta

@@ -16,9 +16,13 @@ Array = NDArray[np.float64]
 __all__ = ["CoordinateLaw", "law_from_json", "law_to_json"]
 
 FURTHEST = 30.0
-NOTHING = 1e-17
-ERROR = 1e-10
-MOST_HALVINGS = 6
+"""Where nodes end, on the scale of ``arsinh(u)``: at 5e12."""
+
+NOTHING = 1e-7
+"""Weight, relative to the error that is accepted, below which a node is left out."""
+
+SPACINGS = 6
+"""How many are tried, each half the one before, which narrow components need."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,26 +46,28 @@ class CoordinateLaw:
         """Return draws, shape (size,)."""
         return np.asarray(self.distribution.simulate(rng, size, *self.parameters))
 
-    def nodes(self, step: float) -> tuple[Array, Array]:
+    def nodes(self, step: float, error: float = 1e-10) -> tuple[Array, Array]:
         """Return nodes and weights of sum 1, equally spaced on the scale of ``arsinh(u)``.
 
-        The spacing is halved until the density integrates to 1, which narrow components need. A density
-        whose tails fall as a power reaches further than its weights do: a node at every tenth power,
-        where it has any mass, makes means that do not exist infinite.
+        The spacing is halved until the density integrates to 1. A density whose tails fall as a power reaches
+        further than its weights do: a node at every power of ten, where it has any mass, makes means that do
+        not exist infinite.
 
         Parameters
         ----------
         step : float
             Largest spacing.
+        error : float
+            Of the integral of the density that is accepted.
         """
-        for _ in range(MOST_HALVINGS):
+        for _ in range(SPACINGS):
             half = int(np.ceil(FURTHEST / step))
             s = step * np.arange(-half, half + 1, dtype=np.float64)
             u, weight = np.sinh(s), step * np.cosh(s) * self._density(np.sinh(s))
-            if abs(weight.sum() - 1.0) < ERROR:
+            if abs(weight.sum() - 1.0) < error:
                 break
             step *= 0.5
-        kept = weight > NOTHING
+        kept = weight > NOTHING * error
         powers = 10.0 ** np.arange(1, 9)
         far = np.concatenate((-powers[powers > -u[kept][0]], powers[powers > u[kept][-1]]))
         mass = np.abs(far) * self._density(far)

@@ -13,6 +13,7 @@ from glamm.results.forms import Moments, RowForm
 from glamm.results.laws import CoordinateLaw
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 __all__ = ["marginal_mean", "mean_over_prior"]
 
@@ -30,9 +31,13 @@ MOST_SHIFT = 20.0
 WIDEST_STEP = 0.3
 STEP_BY_SD = 0.4
 
-# nodes of a coordinate that is not normal: alone, and beside others
-LAW_STEP, LAW_STEP_BY_SD = 0.1, 0.2
-LAW_STEP_BESIDE = 0.25
+# nodes of coordinates that are not normal, by the number of those that are integrated on their own: largest
+# spacing, that by the slope of the linear predictor, error of the density's integral, and product of weights,
+# relative to the largest one, of the nodes that are left out
+LAW_NODES = {1: (0.1, 0.2, 1e-10, 0.0), 2: (0.25, 0.2, 1e-10, 1e-13)}
+LAW_NODES_OF_MANY = (0.5, 1.0, 1e-5, 1e-8)
+
+LIKELY = 0.5  # weights of nodes, relative to the largest, beside which one far out is kept
 
 
 def _roots(covariance: Array) -> Array:
@@ -129,16 +134,43 @@ def mean_over_prior(
     stacked = np.stack([slope[:, rest] for slope in slopes], axis=1)
     covariance = np.einsum("nkq,nmq->nkm", stacked, stacked)
     nodes = [_nodes_apart(x, len(apart), by_coordinate, spread) for x in apart]
+    negligible = _law_nodes(len(apart))[3] if any(x in by_coordinate for x in apart) else 0.0
     total: Array | float = 0.0
-    for node in np.ndindex(*(len(z) for z, _ in nodes)):
+    for node, weight in zip(*_products([w for _, w in nodes], negligible), strict=True):
         mean = np.zeros((1, width))
         mean[0, apart] = [z[k] for (z, _), k in zip(nodes, node, strict=True)]
-        weight = float(np.prod([w[k] for (_, w), k in zip(nodes, node, strict=True)]))
         products = np.array([[mean[0, x] * mean[0, y] for x, y in space.pairs]])
         at = Moments(np.tile(mean, (n, 1)), np.tile(products.reshape(1, -1), (n, 1)))
         centre = [form.expected(at) for form in forms]
         total = total + weight * marginal_mean(value, centre, covariance)
     return np.asarray(total)
+
+
+def _law_nodes(dimensions: int) -> tuple[float, float, float, float]:
+    return LAW_NODES.get(dimensions, LAW_NODES_OF_MANY)
+
+
+def _products(weights: Sequence[Array], negligible: float) -> tuple[Index, Array]:
+    """Return the nodes of a product rule, by their numbers in each dimension (m, d), and their weights (m,).
+
+    Parameters
+    ----------
+    weights : sequence of d ndarray
+        Of the nodes in each dimension.
+    negligible : float
+        Weight, relative to the largest one, up to which a node is left out.
+    """
+    place, weight = np.zeros((1, 0), dtype=np.intp), np.ones(1)
+    relative, least = np.ones(1), np.ones(1)
+    for own in weights:
+        first, second = np.repeat(np.arange(len(place)), len(own)), np.tile(np.arange(len(own)), len(place))
+        size = own[second] / own.max()
+        relative, least = relative[first] * size, np.minimum(least[first], size)
+        # one far out says whether a mean exists
+        kept = (relative > negligible) | (relative >= LIKELY * least)
+        place = np.column_stack([place[first], second])[kept]
+        weight, relative, least = (weight[first] * own[second])[kept], relative[kept], least[kept]
+    return place, weight
 
 
 def _nodes_apart(
@@ -154,7 +186,7 @@ def _nodes_apart(
         Largest slope of a predictor in the coordinates of `laws`.
     """
     if x in laws:
-        widest = LAW_STEP if dimensions == 1 else LAW_STEP_BESIDE
-        return laws[x].nodes(min(widest, LAW_STEP_BY_SD / max(spread[x], 1e-300)))
+        widest, by_slope, error, _ = _law_nodes(dimensions)
+        return laws[x].nodes(min(widest, by_slope / max(spread[x], 1e-300)), error)
     z, w = hermegauss(POINTS.get(max(dimensions, 2), MOST_DIMENSIONS_POINTS))
     return z, w / w.sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,7 +104,8 @@ def predict(
             found = np.asarray(rows.family.mean_value(rows.categories, own))
         else:
             found = np.stack([nu[k] for k in main], axis=-1)
-        found = found.reshape(n, -1)
+        # of no rows, the number of columns does not follow from the size
+        found = found.reshape(n, math.prod(found.shape[1:]))
         weight = _class_probability(rows, nu, mode.random == "conditional")
         return np.column_stack([found * weight[:, None], weight])
 

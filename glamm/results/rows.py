@@ -107,7 +107,8 @@ class Alternatives:
 
     def spread(self, values: Array) -> Array:
         """Return a number for each alternative, shape (m,), from those by set and position."""
-        return np.asarray(values.reshape(len(values), -1)[self.unit, self.place])
+        wide = values[:, None] if values.ndim == 1 else values
+        return np.asarray(wide[self.unit, self.place])
 
     def observed(self, code: Array) -> Array:
         """Return whether each alternative is the one of a code (sets,), NaN where that is."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, polygamma
+from scipy.special import betaln, polygamma
 
 from glamm.kernels._families import capsule
 from glamm.plugins.latents._functions import EXP, LOG1P
@@ -56,7 +56,8 @@ class StudentT(LatentDistribution):
 
 
 def _constant(df: Array) -> Array:
-    return np.asarray(gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df))
+    """Return ``log(Gamma((df + 1) / 2) / Gamma(df / 2))``, whose parts cancel for many degrees of freedom."""
+    return np.asarray(0.5 * np.log(np.pi) - betaln(0.5 * df, 0.5))
 
 
 def _constant_slope(df: Array, degree: int) -> Array:

@@ -276,6 +276,22 @@ def test_labels_and_arguments(kind, words, args, options):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "w ~ offset(x) + (1 | g)",
+        "w ~ 2*x + (1 | g)",
+        "slope | g ~ 0; w ~ 1*slope:x",
+        "w ~ x + (1 | g); sigma(w) ~ 0 + offset(0.1 * x)",
+        "w ~ x + (1 | g); w ~~ label(v)*w; y ~ x + (1 | g); y ~~ label(v)*y",
+        "w ~ x + (1 | g); w ~~ label(v)*w; v > 0.1",
+        "w ~ x + npml(1 | g, k=2)",
+    ],
+)
+def test_responses_that_are_constant_in_clusters_where_residuals_cannot_vanish(text):
+    assert glamm.Model(text, DATA).lowered.plan.n_parameters > 1
+
+
+@pytest.mark.parametrize(
     ("constraints", "words"),
     [("a == 1; a == 2", ["`a == 1`", "`a == 2`"]), ("a > 1; a < 0", ["`a > 1`", "`a < 0`"])],
 )

@@ -266,6 +266,26 @@ def test_counts_in_clusters_of_one_row():
     case("missing weight", DataError, ["'w'", "missing", "row 7"], "y ~ x", put("w", np.nan), None, "w"),
     case("negative weight", DataError, ["'w'", "negative", "row 7"], "y ~ x", put("w", -1.0), None, "w"),
     case("zero weights", DataError, ["every weight is 0"], "y ~ x", DATA.assign(w=0), None, "w"),
+    case(
+        "zero weights of a response",
+        DataError,
+        ["every value of 'z' has weight 0"],
+        "y ~ x + (1 | g); z ~ x",
+        DATA.assign(w=np.arange(60) % 2, z=DATA.y.where(np.arange(60) % 2 == 0)),
+        None,
+        "w",
+    ),
+    case(
+        "zero weights within a cluster that has weight",
+        DataError,
+        ["all rows within g", "have weight 0"],
+        "e =~ y + x + z; u | g ~ 0; e ~ u; s | g ~ u",
+        DATA.assign(
+            w=(DATA.g != DATA.g.iloc[0]).astype(float), z=DATA.x**2, s=DATA.groupby("g").x.transform("mean")
+        ),
+        None,
+        {"row": "w"},
+    ),
     case("few weights", DataError, ["3 weights", "60 rows"], "y ~ x", DATA, None, [1, 2, 3]),
     case("label weights", DataError, ["'f'", "labels", "numbers"], "y ~ x", DATA, None, "f"),
     case(

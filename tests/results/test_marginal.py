@@ -13,6 +13,7 @@ from scipy.stats import norm, skewnorm, t
 import glamm
 from glamm import registry
 from glamm.results.laws import CoordinateLaw
+from glamm.results.marginal import marginal_mean
 
 RNG = np.random.default_rng(77)
 N = 24
@@ -62,6 +63,17 @@ LAWS = [
     ("skew_normal", (9.0,), skewed(9.0), (-1.4, -1.2)),
     ("normal_mixture", (0.9, 5.0, 0.1), mixed(0.9, 5.0, 0.1), (2.3, 2.5, 2.7)),
 ]
+
+
+@pytest.mark.parametrize("df", [1e9, 1e12, 1e300])
+def test_many_degrees_of_freedom_are_the_normal_limit(df):
+    u = np.linspace(-5.0, 5.0, 11)
+    found = registry.latent("student_t").log_density(u, np.asarray(df))
+    # what the next term of the series in 1 / df is at most, and rounding
+    np.testing.assert_allclose(found, norm.logpdf(u), atol=150.0 / df + 1e-13)
+    u, weight = CoordinateLaw(0, 0, registry.latent("student_t"), (df,)).nodes(0.1)
+    assert len(u) < 60
+    assert weight @ u**2 == pytest.approx(1.0, abs=1e-7)
 
 
 @pytest.mark.parametrize(("name", "parameters", "density", "at"), LAWS)
@@ -164,3 +176,25 @@ def test_files_of_older_versions_do_not_guess(tmp_path, monkeypatch):
     assert np.isfinite(old.predict(NEW)).all()
     with pytest.raises(glamm.GlammError, match="how its latent variables are distributed"):
         old.predict(NEW, "marginal")
+
+
+def test_several_coordinates_take_few_nodes(monkeypatch):
+    values = {"y ~ 1": 0.4, "y ~ x": 0.5, "sd(1 | g)": 1.2, "sd(x | g)": 0.8, "sd(z | g)": 0.9}
+    data, new = DATA.assign(z=DATA["x"].to_numpy()[::-1]), NEW.assign(z=[1.0, 0.3, -2.0])
+    fit = result_at("y ~ x + student_t(1 + x + z || g, df=4)", data, "binomial", values, points=3)
+    passes = []
+
+    def counted(*arguments):
+        passes.append(1)
+        return marginal_mean(*arguments)
+
+    monkeypatch.setattr("glamm.results.marginal.marginal_mean", counted)
+    found = fit.predict(new, "marginal")
+    assert len(passes) < 20_000
+    u, weight = CoordinateLaw(0, 0, registry.latent("student_t"), (4.0,)).nodes(0.2)
+    for at, row in enumerate(new.itertuples()):
+        plane = 0.4 + 0.5 * row.x + 0.8 * row.x * u[:, None] + 0.9 * row.z * u
+        expected = sum(w * (weight @ expit(plane + 1.2 * a) @ weight) for a, w in zip(u, weight, strict=True))
+        assert found.iloc[at] == pytest.approx(expected, abs=1e-6)
+    means = result_at("count ~ x + student_t(1 + x + z || g, df=4)", data, "poisson", points=3)
+    assert np.isinf(means.predict(new, "marginal")).all()

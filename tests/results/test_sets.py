@@ -158,3 +158,20 @@ def test_classes_of_choosers():
         pd.testing.assert_series_equal(found, expected, check_names=False, rtol=1e-10)
     drawn = fit.simulate(seed=4)
     assert (drawn["chosen"].groupby(DATA["trip"]).sum() == 1).all()
+
+
+@pytest.mark.parametrize("random", [True, False, "zero"])
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        (RANDOM, None),
+        ("choice(chosen, trip) ~ 0 + c:x; c | person ~ classes(2)", None),
+        ("bags ~ x + (1 | person)", "poisson"),
+        ("rank ~ x + (1 | person)", "ordinal"),
+    ],
+)
+def test_new_rows_none_of_which_is_complete_have_no_predictions(text, family, random):
+    new = DATA.head(5).assign(x=np.nan)
+    found = result_at(text, DATA, family).predict(new, random=random)
+    assert len(found) == 5
+    assert np.isnan(found.to_numpy()).all()

@@ -6,6 +6,8 @@ import pytest
 from scipy.stats import norm
 
 import glamm
+from glamm.inference import Objective
+from glamm.inference.gaussian import objective_of
 
 CARD = "y ~ x + (1 + x | school) + eta1 =~ i1 + i2"
 SEPARATE = "y ~ x + eta1 + (1 + x | school); eta1 =~ i1 + i2"
@@ -306,3 +308,24 @@ def test_missing_covariates_against_the_joint_normal_model():
             sd = np.hypot(b["sigma(y)"], b["y ~ mi(z)"] * b["sigma(z)"])
             total += norm.logpdf(y, b["y ~ 1"] + b["y ~ x"] * x + b["y ~ mi(z)"] * mean_z, sd)
     assert found.llf == pytest.approx(total, abs=LLF)
+
+
+@pytest.mark.parametrize("engine", ["closed form", "adaptive"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f =~ a1 + a2 + a3; u | school =~ s1 + s2; s1 + s2 | school ~ 1; f ~ u",
+        "f =~ a1 + a2 + a3; u | school =~ s1 + s2; s1 + s2 | school ~ 1; f ~ u + c; c | school ~ classes(2)",
+    ],
+)
+def test_rows_of_weight_0_are_as_if_they_were_not_there(text, engine):
+    """The first row of each school, in which the school's own measures stand, has weight 0."""
+    data = DATA.assign(w=np.where(DATA["school"].duplicated(), 1.0, 0.0))
+    weighted = glamm.Model(text, data, weights={"row": "w"}).lowered.plan
+    fewer = glamm.Model(text, data[data["w"] > 0.0]).lowered.plan
+    theta = weighted.start + 0.1
+    of = objective_of if engine == "closed form" else Objective
+    value, gradient = of(weighted, 3).value_and_gradient(theta)
+    expected, slopes = of(fewer, 3).value_and_gradient(theta)
+    assert value == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-9, atol=1e-9)
