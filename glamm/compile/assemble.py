@@ -23,7 +23,7 @@ from glamm.compile.plan import (
 )
 from glamm.compile.predictors import Observed, Owner, Predictors, written
 from glamm.compile.residuals import residual_covariances, residual_pairs
-from glamm.compile.stacked import Sets, within_sets
+from glamm.compile.stacked import Sets, constant_columns, design_of_alternatives, within_sets
 from glamm.compile.structure import LatentStructure, latent_order
 from glamm.compile.terms import fixed_modifiers
 from glamm.data import Design, Table
@@ -294,24 +294,20 @@ class Assembly:
         response = observed.response
         (model,) = response.predictors
         predictor = Predictor("mu", intercept=False)
-        design = self._table.design(
-            model.fixed_terms, bool(model.intercept), observed.chosen, as_if_intercept=True
+        design = design_of_alternatives(
+            self._table, model.fixed_terms, bool(model.intercept), observed.chosen, sets
         )
-        within = within_sets(sets, design.matrix)
         problems = []
-        for column, name in enumerate(design.names):
-            if (
-                not np.abs(within[:, column]).max(initial=0.0)
-                > 1e-12 * np.abs(design.matrix[:, column]).max()
-            ):
-                what = "the intercept" if name == "1" else repr(name)
-                problems.append(
-                    Problem(
-                        f"{what} is the same for all alternatives of a set, so it tells nothing of them",
-                        model.span,
-                        "let it interact with a column that differs between alternatives",
-                    )
+        for name in constant_columns(sets, design):
+            what = "the intercept" if name == "1" else repr(name)
+            problems.append(
+                Problem(
+                    f"{what} is the same for all alternatives of a set, so it tells nothing of them",
+                    model.span,
+                    "let it interact with a column that differs between alternatives",
                 )
+            )
+        within = within_sets(sets, design.matrix)
         problems = problems or collinear(within, design.names, response.name, model.span)
         if problems:
             raise DataError(problems)
@@ -345,7 +341,7 @@ class Assembly:
         joined = "mu" in groups and not groups["mu"][0].intercept and bool(cuts)
         for name, (predictor, model, design) in groups.items():
             span = observed.response.span if model is None else model.span
-            matrix, names = self._own_columns(at, model, design)
+            matrix, names = self._own_columns(model, design)
             if name == "mu" and joined:
                 cut = groups[cuts[0]][2]
                 matrix = np.hstack([cut.matrix, matrix])
@@ -362,12 +358,9 @@ class Assembly:
                 problems += collinear(matrix, names, what, span)
         return problems
 
-    def _own_columns(self, at: int, model: AuxiliaryModel | None, design: Design) -> tuple[Array, list[str]]:
+    def _own_columns(self, model: AuxiliaryModel | None, design: Design) -> tuple[Array, list[str]]:
         """Return the columns whose coefficients are neither held nor shared, which this design must tell."""
-        modifiers = {}
-        if model is not None:
-            chosen = self._observed[at].chosen
-            modifiers = fixed_modifiers(self._table, model.fixed_terms, design, chosen)
+        modifiers = {} if model is None else fixed_modifiers(model.fixed_terms, design)
         shared = {name for name, (m, _) in modifiers.items() if m.label or m.fixed is not None}
         own = [k for k, name in enumerate(design.names) if name not in shared]
         if len(own) == len(design.names):

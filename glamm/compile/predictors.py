@@ -147,9 +147,7 @@ class Predictors:
         self, owner: Owner, model: AuxiliaryModel | None, design: Design, start: float
     ) -> list[Column]:
         predictor = owner.predictor
-        modifiers = (
-            fixed_modifiers(self._table, model.fixed_terms, design, owner.chosen) if model is not None else {}
-        )
+        modifiers = fixed_modifiers(model.fixed_terms, design) if model is not None else {}
         residual = self._residuals.get(owner.name) if predictor.name == "sigma" and model is None else None
         columns = []
         for name in design.names:

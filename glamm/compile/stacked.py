@@ -13,17 +13,26 @@ from scipy.sparse.csgraph import connected_components
 
 from glamm.compile.levels import ClusterTree
 from glamm.compile.plan import PredictorPlan
-from glamm.data import Table
+from glamm.compile.terms import columns_of
+from glamm.data import Design, Table
 from glamm.data.expressions import evaluate
 from glamm.errors import DataError, Problem
-from glamm.graph import GroupFactor, Response
+from glamm.graph import GroupFactor, Response, Term
 from glamm.protocols import Column, Encoded
 from glamm.protocols.sets import SetFamily
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Sets", "encode_sets", "sets_as_clusters", "sort_sets", "within_sets"]
+__all__ = [
+    "Sets",
+    "constant_columns",
+    "design_of_alternatives",
+    "encode_sets",
+    "sets_as_clusters",
+    "sort_sets",
+    "within_sets",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +156,45 @@ def encode_sets(family: SetFamily, response: Response, table: Table, sets: Sets)
     (names,) = [table.response(replace(response.form, factors=response.form.factors[1:]), sets.rows)]
     columns = (Column(response.form.factors[0], numbers, levels), *names)
     return family.encode_sets(response.form.call, columns, sets.unit)
+
+
+def design_of_alternatives(
+    table: Table, terms: Sequence[Term], intercept: bool, rows: Index | None, sets: Sets
+) -> Design:
+    """Return the design of the alternatives of sets.
+
+    What an interaction multiplies a column of the alternatives with, and is the same for a whole set, like an
+    income, cancels by itself: the interaction is coded as beside it, and it is left out.
+    """
+    margins: list[Term] = []
+    for term in terms:
+        for factor in term.factors if len(term.factors) > 1 else ():
+            margin = Term(tuple(f for f in term.factors if f != factor), term.span)
+            if any(set(margin.factors) == set(known.factors) for known in margins):
+                continue
+            if not _varying(sets, table.design([margin], False, rows, as_if_intercept=True).matrix).any():
+                margins.append(margin)
+    written = {frozenset(term.factors) for term in terms}
+    added = [margin for margin in margins if frozenset(margin.factors) not in written]
+    design = table.design([*terms, *added], intercept, rows, as_if_intercept=True)
+    if not margins:
+        return design
+    cancel = {name for margin in margins for name in columns_of(margin, design.names)}
+    varying = _varying(sets, design.matrix)
+    return design.take([k for k, name in enumerate(design.names) if varying[k] or name not in cancel])
+
+
+def _varying(sets: Sets, design: Array) -> NDArray[np.bool_]:
+    """Return which columns of a design differ within some set, shape (p,)."""
+    within = np.abs(within_sets(sets, design)).max(axis=0, initial=0.0)
+    return np.asarray(within > 1e-12 * np.abs(design).max(axis=0, initial=0.0))
+
+
+def constant_columns(sets: Sets, design: Design) -> list[str]:
+    """Return the names of the columns that are the same for all alternatives of every set."""
+    return [
+        name for name, varies in zip(design.names, _varying(sets, design.matrix), strict=True) if not varies
+    ]
 
 
 def within_sets(sets: Sets, design: Array) -> Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from glamm.graph import Modifier, Term
 
 Index = NDArray[np.intp]
 
-__all__ = ["LatentColumns", "fixed_modifiers", "latent_columns"]
+__all__ = ["LatentColumns", "columns_of", "fixed_modifiers", "latent_columns"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,15 +26,25 @@ class LatentColumns:
     design: Design
 
 
-def fixed_modifiers(
-    table: Table, terms: Sequence[Term], design: Design, rows: Index | None
-) -> dict[str, tuple[Modifier, Term]]:
+def columns_of(term: Term, names: Sequence[str]) -> list[str]:
+    """Return which of the columns of a design are a term's, in whatever way its factors were coded.
+
+    That depends on the other terms: ``a:x`` has a column for each level of a, or beside x one less.
+    """
+    plain = [factor.strip("`") for factor in term.factors]
+    patterns = [
+        re.compile(":".join(re.escape(factor) + r"(\[[^\[\]]*\])?" for factor in order))
+        for order in permutations(plain)
+    ]
+    return [name for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
+
+
+def fixed_modifiers(terms: Sequence[Term], design: Design) -> dict[str, tuple[Modifier, Term]]:
     """Return the modifiers of the columns of a design that have one, with their terms."""
     found = {}
     for term in terms:
         if term.modifier is not None:
-            names = table.design((term,), False, rows, as_if_intercept=True).names
-            found.update({name: (term.modifier, term) for name in names if name in design.names})
+            found.update({name: (term.modifier, term) for name in columns_of(term, design.names)})
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,12 +54,23 @@ class DesignSpec:
         For each design column the data columns and dummies it is a product of, where that is all.
     coded : Coded or None
         The state of transforms and of codings that the formula asks for, where there are any.
+    kept : tuple of int or None
+        Which of the columns that `coded` makes are those of the design; None: all.
     """
 
     names: tuple[str, ...]
     columns: tuple[ColumnSpec, ...]
     products: tuple[Product, ...]
     coded: Coded | None
+    kept: tuple[int, ...] | None = None
+
+    def take(self, columns: Sequence[int]) -> DesignSpec:
+        """Return how some of the columns are made."""
+        names = tuple(self.names[k] for k in columns)
+        if self.coded is None:
+            return replace(self, names=names, products=tuple(self.products[k] for k in columns))
+        before = range(len(self.names)) if self.kept is None else self.kept
+        return replace(self, names=names, kept=tuple(before[k] for k in columns))
 
     def apply(self, newdata: Store, rows: Rows = None) -> Array:
         """Return the design of `newdata`, shape (n, p); a row that lacks a value is all nan.
@@ -106,7 +117,8 @@ class DesignSpec:
         frame = pd.DataFrame(columns, index=pd.RangeIndex(length), copy=False)
         assert self.coded is not None
         with _explained(store, rows, self.columns):
-            return apply(self.coded, frame, FUNCTIONS)
+            made: Array = apply(self.coded, frame, FUNCTIONS)
+        return made if self.kept is None else np.ascontiguousarray(made[:, list(self.kept)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +136,11 @@ class Design:
     matrix: Array
     names: tuple[str, ...]
     spec: DesignSpec
+
+    def take(self, columns: Sequence[int]) -> Design:
+        """Return the design of some of the columns."""
+        spec = self.spec.take(columns)
+        return Design(np.ascontiguousarray(self.matrix[:, list(columns)]), spec.names, spec)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

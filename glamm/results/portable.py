@@ -116,6 +116,7 @@ def design_to_json(spec: DesignSpec) -> dict[str, Any]:
         "categories": categories,
         "state": _state_to_json(dict(model.transform_state)),
         "first": spec.coded.first,
+        "kept": None if spec.kept is None else list(spec.kept),
     }
     probe = _probe(spec.columns, categories)
     restored = design_from_json(described)
@@ -146,7 +147,8 @@ def design_from_json(described: dict[str, Any]) -> DesignSpec:
         drop_intercept=coded["first"] == 1,
     )
     made.spec = made.spec.update(transform_state=_state_from_json(coded["state"]))
-    return DesignSpec(made.names, columns, (), made)
+    kept = coded.get("kept")
+    return DesignSpec(names, columns, (), made, None if kept is None else tuple(kept))
 
 
 def _probe(columns: tuple[ColumnSpec, ...], categories: dict[str, list[Any]]) -> pd.DataFrame:

@@ -175,3 +175,52 @@ def test_new_rows_none_of_which_is_complete_have_no_predictions(text, family, ra
     found = result_at(text, DATA, family).predict(new, random=random)
     assert len(found) == 5
     assert np.isnan(found.to_numpy()).all()
+
+
+TRIPS = made(240)
+CASES = TRIPS.assign(
+    place=TRIPS.groupby("trip").cumcount().map({0: "a", 1: "b", 2: "c", 3: "d"}),
+    income=TRIPS["person"].map(dict(enumerate(RNG.normal(size=80)))),
+    town=np.where(TRIPS["person"] % 2, "u", "v"),
+)
+BY_HAND = CASES.assign(
+    **{k: (CASES["place"] == k) * 1.0 for k in "bcd"},
+    **{f"i{k}": (CASES["place"] == k) * CASES["income"] for k in "bcd"},
+)
+
+
+@pytest.mark.parametrize("text", ["place + x + place:income", "place*income + x", "x + place + income:place"])
+def test_what_a_whole_set_shares_cancels_in_interactions(text, tmp_path):
+    """Case-specific covariates with a factor, against dummies made by hand."""
+    fit = glamm.fit(f"choice(chosen, trip) ~ {text}", CASES)
+    plain = glamm.fit("choice(chosen, trip) ~ b + c + d + ib + ic + id + x", BY_HAND)
+    assert fit.llf == pytest.approx(plain.llf, abs=1e-9)
+    assert len(fit.params) == len(plain.params) == 7
+    np.testing.assert_allclose(np.sort(fit.params), np.sort(plain.params), atol=1e-6)
+    fit.save(tmp_path / "fit.glamm")
+    part = CASES[CASES["trip"] % 3 == 0]
+    expected = plain.predict(BY_HAND[CASES["trip"] % 3 == 0])
+    for model in (fit, glamm.load(tmp_path / "fit.glamm")):
+        pd.testing.assert_series_equal(model.predict(part), expected, rtol=1e-6)
+
+
+def test_transforms_and_factors_of_sets_in_interactions():
+    first = glamm.fit("choice(chosen, trip) ~ x + place*log(income + 5)", CASES)
+    made = CASES.assign(log=np.log(CASES["income"] + 5.0))
+    assert first.llf == pytest.approx(glamm.fit("choice(chosen, trip) ~ x + place*log", made).llf, abs=1e-9)
+    whole = glamm.fit("choice(chosen, trip) ~ x + place*town", CASES)
+    towns = CASES.assign(v=(CASES["town"] == "v") * 1.0)
+    assert whole.llf == pytest.approx(glamm.fit("choice(chosen, trip) ~ x + place*v", towns).llf, abs=1e-9)
+    both = glamm.fit("choice(chosen, trip) ~ x + income*town*x", CASES)
+    assert len(both.params) == 4
+
+
+def test_modifiers_reach_columns_however_they_are_coded():
+    equal = glamm.fit("choice(chosen, trip) ~ place + x + label(q)*place:income", CASES)
+    assert equal.params.filter(like="income").nunique() == 1
+    held = glamm.fit("choice(chosen, trip) ~ place + x + 0*place:income", CASES)
+    assert held.llf == pytest.approx(glamm.fit("choice(chosen, trip) ~ place + x", CASES).llf, abs=1e-9)
+    beside = glamm.fit("z ~ income + label(q)*town:income", CASES)
+    assert len(beside.params) == 4
+    slopes = glamm.fit("z ~ income + label(q)*place:income", CASES).params.filter(like="place")
+    assert len(slopes) == 3 and slopes.nunique() == 1
