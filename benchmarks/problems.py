@@ -20,7 +20,8 @@ class Problem:
 
     `peers_formula` is the formula of programs that take counts of successes as a proportion with the
     column `trials` for weights; it is empty where the formula is the same. `girth` is the function of that
-    package that fits the same model, if it has one.
+    package that fits the same model, if it has one; `mirt` says to mirt which factor each item measures,
+    `lavaan` is the model in the language of that package and of semopy, `cluster` the column of its clusters.
     """
 
     name: str
@@ -33,6 +34,9 @@ class Problem:
     peers_formula: str = ""
     trials: str = ""
     girth: str = ""
+    mirt: str = ""
+    lavaan: str = ""
+    cluster: str = ""
 
     def data(self) -> pd.DataFrame:
         path = REFERENCE / self.file
@@ -133,6 +137,21 @@ def three_factors(rows: int = 301) -> pd.DataFrame:
 THREE_FACTORS = "visual =~ x1 + x2 + x3; textual =~ x4 + x5 + x6; speed =~ x7 + x8 + x9"
 
 
+def two_level_factors(clusters: int = 2000, size: int = 25) -> pd.DataFrame:
+    """Return six items of a factor of rows and of one of groups."""
+    rng = np.random.default_rng(12)
+    group = np.repeat(np.arange(clusters), size)
+    rows, groups = rng.normal(size=group.size), 0.6 * rng.normal(size=clusters)[group]
+    own = 0.4 * rng.normal(size=(clusters, 6))[group]
+    noise = 0.8 * rng.normal(size=(group.size, 6))
+    items = np.linspace(1.0, 0.7, 6) * (rows + groups)[:, None] + own + noise
+    return pd.DataFrame(items, columns=[f"y{k}" for k in range(6)]).assign(g=group)
+
+
+SIX = " + ".join(f"y{k}" for k in range(6))
+TWO_LEVEL_FACTORS = f"w =~ {SIX}\nb | g =~ {SIX}\n" + "\n".join(f"y{k} ~ (1 | g)" for k in range(6))
+
+
 def answers(persons: int, items: int, factors: np.ndarray, seed: int) -> pd.DataFrame:
     """Return 0/1 answers to items whose loadings on the persons' factors are the rows of `factors`."""
     rng = np.random.default_rng(seed)
@@ -213,8 +232,26 @@ PROBLEMS = (
         three_level,
     ),
     Problem("Gaussian 10,000 x 10", f"y ~ {FOUR} + (1 + x1 | g)", "gaussian", 1, gaussian),
-    Problem("factors 301 x 9", THREE_FACTORS, "gaussian", 1, three_factors, "fa_hs.csv"),
-    Problem("factors 1,000,000 x 9", THREE_FACTORS, "gaussian", 1, lambda: three_factors(1_000_000)),
+    Problem(
+        "factors 301 x 9", THREE_FACTORS, "gaussian", 1, three_factors, "fa_hs.csv", lavaan=THREE_FACTORS
+    ),
+    Problem(
+        "factors 1,000,000 x 9",
+        THREE_FACTORS,
+        "gaussian",
+        1,
+        lambda: three_factors(1_000_000),
+        lavaan=THREE_FACTORS,
+    ),
+    Problem(
+        "two-level factors 2,000 x 25 x 6",
+        TWO_LEVEL_FACTORS,
+        "gaussian",
+        1,
+        two_level_factors,
+        lavaan=f"level: 1\nw =~ {SIX}\nlevel: 2\nb =~ {SIX}",
+        cluster="g",
+    ),
     Problem(
         "2PL 10,000 x 100",
         measured("f", range(100)),
@@ -222,15 +259,32 @@ PROBLEMS = (
         15,
         lambda: one_factor(10_000, 100),
         girth="twopl_mml",
+        mirt="1",
     ),
-    Problem("graded response 2,000 x 20", measured("f", range(20)), "ordinal", 15, graded, girth="grm_mml"),
+    Problem(
+        "graded response 2,000 x 20",
+        measured("f", range(20)),
+        "ordinal",
+        15,
+        graded,
+        girth="grm_mml",
+        mirt="1",
+    ),
     Problem(
         "two-factor 2PL 2,000 x 20",
         f"{measured('a', range(0, 20, 2))}\n{measured('b', range(1, 20, 2))}",
         "binomial",
         9,
         two_factors,
+        mirt="a = 1,3,5,7,9,11,13,15,17,19\nb = 2,4,6,8,10,12,14,16,18,20\nCOV = a*b",
     ),
-    Problem("bifactor 2PL 2,000 x 25", bifactor_text(), "binomial", 9, bifactor),
+    Problem(
+        "bifactor 2PL 2,000 x 25",
+        bifactor_text(),
+        "binomial",
+        9,
+        bifactor,
+        mirt="bfactor " + " ".join(str(1 + k % 5) for k in range(25)),
+    ),
     Problem("logit 100,000 x 10", f"y ~ {FOUR} + (1 | g)", "binomial", 7, lambda: two_level(100_000, 10)),
 )

@@ -16,7 +16,7 @@ import pandas as pd
 from problems import Problem
 
 Fit = Callable[[], float]  # fits once, from formula to summary, and returns the log-likelihood
-R_PROGRAMS = ("lme4", "glmmTMB", "GLMMadaptive")
+R_PROGRAMS = ("lme4", "glmmTMB", "GLMMadaptive", "galamm", "lavaan", "mirt")
 
 
 def _with_proportion(problem: Problem, data: pd.DataFrame) -> pd.DataFrame:
@@ -91,15 +91,29 @@ def girth(problem: Problem, data: pd.DataFrame) -> Fit:
     return fit
 
 
+def semopy(problem: Problem, data: pd.DataFrame) -> Fit:
+    import semopy as library
+
+    def fit() -> float:
+        model = library.Model(problem.lavaan.replace("; ", "\n"))
+        model.fit(data)
+        str(model.inspect())
+        return float("nan")
+
+    return fit
+
+
 def can_fit(program: str, problem: Problem) -> bool:
     """Return whether a program has the problem's model."""
     if program.startswith("glamm"):
         return True
-    if program == "girth":
-        return bool(problem.girth)
+    if program in ("girth", "mirt", "lavaan"):
+        return bool(getattr(problem, program))
+    if program == "semopy":
+        return bool(problem.lavaan) and not problem.cluster
     if program == "statsmodels" and problem.family != "gaussian":
         return False
-    return "=~" not in problem.formula
+    return problem.regression
 
 
 PYTHON_PROGRAMS = {
@@ -108,6 +122,7 @@ PYTHON_PROGRAMS = {
     "mixedlm": mixedlm,
     "statsmodels": statsmodels,
     "girth": girth,
+    "semopy": semopy,
 }
 
 
@@ -128,10 +143,11 @@ def run_r(program: str, problem: Problem, data: pd.DataFrame, seconds: float, li
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.csv"
         _with_proportion(problem, data).to_csv(path, index=False)
-        formula = problem.peers_formula or problem.formula
+        texts = {"lavaan": problem.lavaan.replace("; ", "\n"), "mirt": problem.mirt}
+        formula = texts.get(program) or problem.peers_formula or problem.formula
         job = [program, str(path), formula, problem.family, str(problem.points), problem.trials]
         script = Path(__file__).with_name("programs.R")
-        command = ["Rscript", str(script), *job, ",".join(problem.factors), str(seconds)]
+        command = ["Rscript", str(script), *job, ",".join(problem.factors), str(seconds), problem.cluster]
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])

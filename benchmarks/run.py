@@ -27,6 +27,7 @@ from programs import PYTHON_PROGRAMS, can_fit, installed, run_r
 LARGE = (
     "logit 100,000 x 10",
     "Gaussian 10,000 x 10",
+    "two-level factors 2,000 x 25 x 6",
     "logit 10,000 x 10",
     "factors 1,000,000 x 9",
     "2PL 10,000 x 100",
@@ -117,8 +118,6 @@ def main() -> None:
         own: dict = {}
         for program in installed():
             if not can_fit(program, problem):
-                continue
-            if not problem.regression and program not in ("glamm", "glamm auto"):
                 continue
             found = record(program, problem, options.seconds, options.limit)
             own = found if program == "glamm" else own

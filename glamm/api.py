@@ -17,6 +17,7 @@ from glamm.errors import FitError, Problem, nearest
 from glamm.grammar import parse
 from glamm.graph import FamilySpec, ModelGraph, build, family_spec
 from glamm.inference import AdaptiveQuadrature, FitOptions, Missing, Newton, Optimum, maximise
+from glamm.inference.blas import one_thread
 from glamm.inference.mixtures_points import Gateaux
 from glamm.inference.options import Multistart, is_count
 from glamm.inference.progress import Callback
@@ -106,7 +107,8 @@ class Model:
         self._graph = build(parse(text), text, _families(family), std_lv=std_lv, columns=table.columns)
         self._table, self._weights = table, weights
         self.lowered: Lowered = lower(with_points(self._graph, FEWEST_POINTS), table, weights)
-        check_identified(self.lowered)
+        with one_thread():
+            check_identified(self.lowered)
         self._index = index_of(data, table.n_rows)
 
     @property

@@ -29,6 +29,7 @@ from glamm.compile.terms import fixed_modifiers
 from glamm.data import Design, Table
 from glamm.errors import DataError, Problem, nearest
 from glamm.graph import ROW, AuxiliaryModel, ModelGraph, RandomBlock, Term
+from glamm.graph.names import as_column
 from glamm.protocols import Predictor
 
 Array = NDArray[np.float64]
@@ -107,7 +108,9 @@ class Assembly:
                         f"the family {observed.family.name!r} of {observed.response.name!r} has no parameter "
                         f"{model.parameter!r}; {has}",
                         model.span,
-                        nearest(model.parameter, known),
+                        as_column(model.parameter)
+                        if model.parameter in self._table
+                        else nearest(model.parameter, known),
                     )
                 )
             spec = self._residuals.get(observed.response.name)

@@ -160,6 +160,8 @@ class _Rows:
         Residual variance, 0 where there is none.
     known : ndarray of bool, shape (n,)
         Whether the offset itself is something that data can tell.
+    visible : ndarray of bool, shape (n,)
+        Whether the variance of a single unit is: not where its distribution leaves no room for more of it.
     clusters : ndarray of intp, shape (levels, n)
     response, row : ndarray of intp, shape (n,)
         What the residual belongs to; -1 where there is none.
@@ -170,6 +172,7 @@ class _Rows:
     square: list[Complex]
     residual: Complex
     known: NDArray[np.bool_]
+    visible: NDArray[np.bool_]
     clusters: Index
     response: Index
     row: Index
@@ -247,6 +250,7 @@ class _Sample:
             [square for part in parts for square in part.square],
             np.concatenate([part.residual for part in parts], axis=1),
             np.concatenate([part.known for part in parts]),
+            np.concatenate([part.visible for part in parts]),
             np.concatenate([part.clusters for part in parts], axis=1),
             np.concatenate([part.response for part in parts]),
             np.concatenate([part.row for part in parts]),
@@ -261,7 +265,9 @@ class _Sample:
         residual = np.zeros((count, *forms[0].offset.shape), dtype=complex)
         known = np.ones((count, len(rows)), dtype=bool)
         owner = np.full((2, count, len(rows)), -1, dtype=np.intp)
-        if response.family.is_quadratic(0) and names == ["mu", "sigma"] and not self.plain:
+        gaussian = response.family.is_quadratic(0) and names == ["mu", "sigma"]
+        visible = gaussian or response.family.row_effects(response.encoded)
+        if gaussian and not self.plain:
             plan = response.predictors[1]
             if not (plan.loadings or plan.terms):
                 residual[0] = np.exp(2.0 * forms[1].offset)
@@ -274,6 +280,7 @@ class _Sample:
             [form.square.reshape(len(form.square), -1) for form in forms if form.square is not None],
             np.concatenate(list(residual), axis=1),
             known.ravel(),
+            np.full(known.size, visible),
             np.tile(np.array(clusters), count),
             *owner.reshape(2, -1),
         )
@@ -301,7 +308,7 @@ class _Sample:
             )
         variance = np.sum(rows.slope**2, axis=2) + rows.residual
         spread = 1.0 + variance.real[0]
-        found = [(rows.offset / np.sqrt(spread))[:, rows.known], variance / spread]
+        found = [(rows.offset / np.sqrt(spread))[:, rows.known], (variance / spread)[:, rows.visible]]
         if rng is not None or every:
             top = rows.clusters[-1]
             i, j = np.nonzero(np.tril(top[:, None] == top[None, :], -1))

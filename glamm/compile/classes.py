@@ -50,15 +50,8 @@ def membership_response(states: ClassStates) -> Response:
     return Response(variable.name, form, family, (variable.membership,), variable.span, variable.level)
 
 
-def extend(table: Table, graph: ModelGraph, labels: Sequence[tuple[str, ...]] | None = None) -> Extension:
+def extend(table: Table, graph: ModelGraph) -> Extension:
     """Return the data in which each row stands once for every combination of classes it may have.
-
-    Parameters
-    ----------
-    table : Table
-    graph : ModelGraph
-    labels : sequence of tuple of str, optional
-        Names of the classes of each variable in a fit, for data that need not have all of them.
 
     Raises
     ------
@@ -75,8 +68,7 @@ def extend(table: Table, graph: ModelGraph, labels: Sequence[tuple[str, ...]] | 
     if problems:
         raise DataError(problems)
     levels = {level.name: level for level in graph.levels}
-    if labels is None:
-        labels = [_labels(table, variable) for variable in graph.classes]
+    labels = [_labels(table, variable) for variable in graph.classes]
     known = [
         _known(table, variable, names, levels.get(variable.level))
         for variable, names in zip(graph.classes, labels, strict=True)
@@ -105,24 +97,31 @@ def _fields(table: Table, variable: ClassVariable, labels: tuple[str, ...], code
     """Return the columns of a class variable: itself, and the dummy of each class."""
     name = variable.name
     found = {name: Field(name, "label", codes, None, labels)}
-    if not variable.labels and not variable.points and _holds_numbers(table, variable, labels):
-        values = np.array([float(label) for label in labels])
-        found[name] = Field(name, "number", values[codes])
-        return found
+    if variable.imputed:
+        # a covariate with missing values keeps the kind of its column
+        kind = table.field(variable.known).kind if variable.known else _kind_of(labels)
+        if kind == "flag":
+            found[name] = Field(name, "flag", np.array([label == "True" for label in labels])[codes])
+            return found
+        if kind == "number":
+            values = np.array([float(label) for label in labels])
+            found[name] = Field(name, "number", values[codes])
+            return found
     for k, label in enumerate(labels):
         dummy = f"{name}[{label}]"
         found[dummy] = Field(dummy, "number", (codes == k).astype(float))
     return found
 
 
-def _holds_numbers(table: Table, variable: ClassVariable, labels: tuple[str, ...]) -> bool:
-    """Return whether a covariate is a column of numbers; without its column, whether its categories are."""
-    if variable.known:
-        return table.field(variable.known).kind != "label"
+def _kind_of(labels: Sequence[str]) -> str:
+    """Return the kind of the column that labels were made of."""
+    if set(labels) <= {"False", "True"}:
+        return "flag"
     try:
-        return bool([float(label) for label in labels])
+        [float(label) for label in labels]
     except ValueError:
-        return False
+        return "label"
+    return "number"
 
 
 def _text(value: object) -> str:

@@ -50,8 +50,12 @@ def residual_covariances(graph: ModelGraph, coefficients: Coefficients) -> tuple
 
 
 def check_residual_covariances(graph: ModelGraph, responses: Sequence[ResponsePlan]) -> None:
-    """Raise an error where a response that covaries is not Gaussian around its linear predictor."""
+    """Raise an error where a response that covaries is not Gaussian around its linear predictor.
+
+    Nor may it be a covariate with missing values: what is missing has a disturbance in its place.
+    """
     place = {response.name: k for k, response in enumerate(graph.responses)}
+    imputed = {missing.response: missing.name for missing in graph.missing}
     problems = []
     for spec in residual_pairs(graph):
         for name in (spec.left, spec.right):
@@ -62,5 +66,9 @@ def check_residual_covariances(graph: ModelGraph, responses: Sequence[ResponsePl
             elif any(p.is_random for p in plan.predictors[1:]):
                 message = f"the residual variance of {name!r} is random, so its residuals have no covariance"
                 problems.append(Problem(message, spec.span))
+            elif name in imputed:
+                other = spec.right if name == spec.left else spec.left
+                message = f"the missing values of {name!r}, {imputed[name]}, have no residuals that covary"
+                problems.append(Problem(message, spec.span, f"regress one on the other: {name} ~ {other}"))
     if problems:
         raise DataError(problems)

@@ -29,10 +29,17 @@ from glamm.graph.modifiers import split_modifier
 from glamm.graph.symbols import Symbols
 from glamm.graph.terms import is_special
 
-__all__ = ["find_symbols", "is_bare_auxiliary", "measurements_of"]
+__all__ = ["AUXILIARY", "as_column", "find_symbols", "is_bare_auxiliary", "measurements_of"]
 
 # Auxiliary parameters that may be written without their response: `sigma ~ z`.
 AUXILIARY = ("sigma", "df", "shape", "size", "phi", "threshold", "scale", "step", "guess", "slip")
+
+
+def as_column(name: str) -> str:
+    """Return the hint for a column that is called like an auxiliary parameter."""
+    return (
+        f"`{name} ~ ...` is an auxiliary parameter's regression; the column is written in backticks: `{name}`"
+    )
 
 
 def is_bare_auxiliary(target: Target) -> bool:

@@ -9,6 +9,7 @@ from glamm.grammar.ast import FamilyOf, Model
 from glamm.graph.drafts import Drafts
 from glamm.graph.families import read_family
 from glamm.graph.model import FamilySpec
+from glamm.graph.names import AUXILIARY, as_column
 from glamm.graph.targets import SETS, variable_name
 
 __all__ = ["find_families"]
@@ -62,7 +63,9 @@ def _of_statement(drafts: Drafts, statement: FamilyOf, specs: dict[str, FamilySp
             drafts.problem(
                 f"family({name}): the model has no response {name!r}",
                 response.span,
-                nearest(name, drafts.responses) or _listed(drafts),
+                as_column(name)
+                if name in AUXILIARY and name in (drafts.symbols.columns or ())
+                else nearest(name, drafts.responses) or _listed(drafts),
             )
         elif draft.name in specs:
             drafts.problem(f"the response {draft.name!r} has two families", statement.span)

@@ -24,6 +24,7 @@ __all__ = [
     "Boundary",
     "canonical",
     "find_boundary",
+    "move",
     "nearly_singular",
     "residual_scales",
     "settle_boundary",
@@ -121,14 +122,14 @@ def settle_boundary(objective: Smooth, search: Search, factors: tuple[Index, ...
     for k in candidates:
         theta = search.theta.copy()
         theta[k] = 0.0
-        _move(objective, search, theta, slack)
+        move(objective, search, theta, slack)
     theta = canonical(search.theta, factors)
     if not np.array_equal(theta, search.theta):
-        _move(objective, search, theta, np.inf)
+        move(objective, search, theta, np.inf)
     return find_boundary(search.theta, factors)
 
 
-def _move(objective: Smooth, search: Search, theta: Array, slack: float) -> None:
+def move(objective: Smooth, search: Search, theta: Array, slack: float) -> None:
     """Move to `theta` unless it lowers the log-likelihood by more than `slack`."""
     loglik, gradient = objective.value_and_gradient(theta)
     search.evaluations += 1
@@ -171,7 +172,7 @@ def settle_correlations(
             if length > LONG:
                 before = replace(search)
                 theta[block[i, :i]] *= INFINITE / length
-                _move(objective, search, at.inverse @ _emptied(theta, block, i), np.inf)
+                move(objective, search, at.inverse @ _emptied(theta, block, i), np.inf)
                 # the row may still turn, on the scale of its length
                 row, usual = block[i, :i], float(np.median(np.diagonal(search.curvature)))
                 search.curvature = search.curvature.copy()
@@ -243,7 +244,7 @@ def settle_residuals(
             continue
         theta[k] = min(theta[k], scale + np.log(NOTHING))
         before = search.loglik
-        _move(objective, search, at.inverse @ theta, 1e-6 * (1.0 + 1e-3 * abs(before)))
+        move(objective, search, at.inverse @ theta, 1e-6 * (1.0 + 1e-3 * abs(before)))
         if (at.transform @ search.theta)[k] <= scale + np.log(NOTHING) + 1e-9:
             missing[k] = Missing.BOUNDARY
             zero.append(k)

@@ -216,7 +216,7 @@ def _covarying_effects(
 
 
 def _about_latents(plan: Plan) -> NDArray[np.bool_]:
-    """Return which parameters are covariances or coefficients of latent variables, shape (P,)."""
+    """Return which parameters are covariances, coefficients or shapes of latent variables, shape (P,)."""
     found = np.zeros(plan.n_parameters, dtype=bool)
     predictors = [p for own in (*plan.responses, *plan.memberships) for p in own.predictors]
     for latent in plan.latents:
@@ -225,6 +225,7 @@ def _about_latents(plan: Plan) -> NDArray[np.bool_]:
         *(term.coefficient for predictor in predictors for term in predictor.terms),
         *(block.index for level in plan.levels for block in level.blocks),
         *(np.array([c.index]) for c in plan.residual_covariances),
+        *(predictor.coefficient for ratio in plan.ratios for predictor in ratio.predictors),
     ):
         found[entries[entries >= 0]] = True
     return found

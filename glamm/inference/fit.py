@@ -21,6 +21,7 @@ from glamm.inference.boundary import (
 from glamm.inference.coordinates import Scaled
 from glamm.inference.covariance import Information, Uncertainty, observed_information, uncertainty
 from glamm.inference.factor_places import FactorPlaces
+from glamm.inference.limits import bounded_ranges, limit_places, settle_limits
 from glamm.inference.mixtures import complete_curvature
 from glamm.inference.mixtures_boundary import hold_log_odds, undetermined
 from glamm.inference.optimize import Search, climb, newton_climb, positive
@@ -30,7 +31,7 @@ from glamm.inference.progress import Reporter
 from glamm.inference.restricted import Reduction, Restricted, expanded, restricted_coordinates
 from glamm.inference.shared_climb import SharedClimb
 from glamm.inference.starts import starting_values
-from glamm.inference.status import Missing, Status
+from glamm.inference.status import BOUNDARIES, STALLED, Missing, Status
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -75,6 +76,7 @@ class Fit:
         self.size = plan.n_parameters if reduction is None else len(reduction.kept)
         self.latent = any(level.factor.shape[0] for level in plan.levels)
         self.places = FactorPlaces.of(plan, reduction)
+        self.limits = limit_places(plan, reduction)
         self.auto = options.integration.points == "auto"
         objective = objective_type(plan, 1, threads=options.threads)
         self.ladder = Ladder.of(plan, objective.dimensions, options.integration)
@@ -116,12 +118,22 @@ class Fit:
                     self.at,
                     self.places.correlations,
                     self.boundary,
-                    lambda: self._climb(CLOSE, self.options.optimizer.max_iterations),
+                    self._climb_on,
                 )
-                if self.reduction is None:
-                    self.boundary = settle_residuals(
-                        self.objective, self.search, self.at, residual_scales(self.plan), self.boundary
-                    )
+                scales = residual_scales(self.plan)
+                if self.reduction is not None:
+                    scales = self.reduction.coordinates(scales)
+                self.boundary = settle_residuals(self.objective, self.search, self.at, scales, self.boundary)
+                self.boundary = settle_limits(
+                    self.objective,
+                    self.search,
+                    self.at,
+                    self.limits,
+                    self.boundary,
+                    self._climb_on,
+                )
+                if self.status in STALLED and self.limits:
+                    self.status = self._climb_on()
                 self._finish()
                 if self.rule == "fixed" and self.latent:
                     self.comparison = compare(self.objective, self.search, self.ladder)
@@ -235,6 +247,10 @@ class Fit:
         return climb(
             self.objective, self.search, self.at.latent, tolerance=tolerance, limit=limit, report=self._report
         )
+
+    def _climb_on(self) -> Status | None:
+        """Climb from a point that was moved to the edge of the parameters."""
+        return self._climb(CLOSE, self.options.optimizer.max_iterations)
 
     def _ascend(self) -> None:
         """Climb to the maximum of a rule that is fine enough; one that shared nodes led to is already."""
@@ -358,7 +374,7 @@ class Fit:
             onward = self.at.inverse[np.ix_(self.free, self.free)]
             information[np.ix_(self.free, self.free)] = onward.T @ self.information @ onward
             known = self._uncertainty(self.information)
-        missing = dict(known.missing) | dict(self.boundary.missing)
+        missing = bounded_ranges(dict(known.missing), self.limits) | dict(self.boundary.missing)
         if self.plan.memberships and Missing.DIVERGING in missing.values():
             missing |= self._without_classes([k for k, why in missing.items() if why is Missing.DIVERGING])
             gone = [k for k, why in missing.items() if why is Missing.PROBABILITY]
@@ -420,15 +436,14 @@ class Fit:
             return self.status
         if Missing.INDEFINITE in reasons:
             return Status.LINE_SEARCH
+        if self.rule == "auto" and error is not None and max(error) > TOLERABLE:
+            return Status.INTEGRATION_UNSETTLED
         if Missing.DIVERGING in reasons:
             return Status.DIVERGING
         if self.rule == "auto" and error is not None:
             options = self.options.integration
-            if max(error) > TOLERABLE:
-                return Status.INTEGRATION_UNSETTLED
             if error[0] > options.tolerance(self.search.loglik) or error[1] > options.estimate_tolerance:
                 return Status.INTEGRATION_LIMIT
         if self.boundary.zero:
             return Status.BOUNDARY
-        by_reason = {Missing.SINGULAR: Status.SINGULAR, Missing.PROBABILITY: Status.CLASS_BOUNDARY}
-        return next((end for reason, end in by_reason.items() if reason in reasons), Status.CONVERGED)
+        return next((end for reason, end in BOUNDARIES.items() if reason in reasons), Status.CONVERGED)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
 from glamm.errors import FitError
+from glamm.inference.blas import one_thread
 from glamm.inference.fit import Fit
 from glamm.inference.gaussian import objective_of
 from glamm.inference.multistart import search, uncertain_classes
@@ -47,6 +48,12 @@ def maximise(plan: Plan, options: FitOptions | None = None, objective_type: Any 
             f"start has shape {np.shape(options.start)}: "
             f"expected ({plan.n_parameters},), one value a parameter"
         )
+    with one_thread():
+        return _maximum(plan, options, objective_type)
+
+
+def _maximum(plan: Plan, options: FitOptions, objective_type: Any) -> Optimum:
+    """Return the best of the fits from all starts."""
     starts: list[Array | None] = [options.start]
     solutions: tuple[Solution, ...] = ()
     if options.start is None and uncertain_classes(plan):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from glamm.inference.status import Missing
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+Value = TypeVar("Value")
 
 __all__ = [
     "Reduction",
@@ -93,6 +95,11 @@ class Reduction:
         places = np.asarray(self.plan.places, dtype=np.intp)
         gone = np.setdiff1d(places, places[self.linear.free])
         return np.setdiff1d(np.arange(self.size, dtype=np.intp), gone)
+
+    def coordinates(self, found: Mapping[int, Value]) -> dict[int, Value]:
+        """Return what is known of entries of theta by coordinate, those of constraints left out."""
+        place = {int(k): i for i, k in enumerate(self.kept) if int(k) not in self.plan.places}
+        return {place[k]: value for k, value in found.items() if k in place}
 
     def expand(self, phi: Array) -> Array:
         """Return theta (P,) at coordinates phi (Q,); NaN where a parameter leaves its range."""

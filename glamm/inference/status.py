@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Missing", "Status"]
+__all__ = ["BOUNDARIES", "STALLED", "Missing", "Status"]
 
 
 class Status(Enum):
@@ -14,6 +14,7 @@ class Status(Enum):
     BOUNDARY = "converged, with a variance at its boundary (zero)"
     SINGULAR = "converged, with a correlation matrix of latent variables at its boundary (singular)"
     CLASS_BOUNDARY = "converged, with probabilities of classes or within classes at their boundary (0 or 1)"
+    LIMIT = "converged, with parameters at the limit of their range, where a distribution is a simpler one"
     INTEGRATION_LIMIT = (
         "converged, but the largest number of quadrature points was reached before the integration error "
         "fell below its tolerance"
@@ -43,6 +44,7 @@ class Status(Enum):
             Status.BOUNDARY,
             Status.SINGULAR,
             Status.CLASS_BOUNDARY,
+            Status.LIMIT,
             Status.INTEGRATION_LIMIT,
         )
 
@@ -53,9 +55,21 @@ class Missing(Enum):
     BOUNDARY = "its variance is estimated as zero, the boundary of its range"
     SINGULAR = "the correlation matrix of its latent variables is singular, the boundary of its range"
     BOUND = "it lies at the bound that a constraint sets"
+    LIMIT = "it is estimated at the limit of its range, where the distribution is a simpler one"
     FLAT = "a variance at zero leaves it undetermined"
     UNIDENTIFIED = "the data do not determine it: the log-likelihood is flat along a direction that moves it"
     DIVERGING = "it grows without bound (the responses are separated, or a dispersion vanishes)"
     PROBABILITY = "a probability is 0 or 1, where log odds have no estimate"
     NOT_COMPUTED = "the information matrix could not be computed at the last point"
     INDEFINITE = "the last point is not a maximum: the log-likelihood rises along a direction that moves it"
+
+
+BOUNDARIES = {
+    Missing.SINGULAR: Status.SINGULAR,
+    Missing.PROBABILITY: Status.CLASS_BOUNDARY,
+    Missing.LIMIT: Status.LIMIT,
+}
+"""Ends of fits with estimates at the boundary of their range, by why these have no standard error."""
+
+STALLED = (Status.LINE_SEARCH, Status.ITERATION_LIMIT)
+"""Ends of a climb that may be a slope to a limit."""

@@ -209,7 +209,10 @@ def auxiliary_predictors(parameters: Sequence[Parameter]) -> tuple[Predictor, ..
     for p in parameters:
         forward = TRANSFORMS[p.transform].forward
         fixed = None if p.fixed is None else float(forward(p.fixed))
-        made.append(Predictor(p.name, transform=p.transform, start=float(forward(p.start)), fixed=fixed))
+        with np.errstate(divide="ignore"):
+            limits = tuple(float(forward(value)) for value in p.limits)
+        start = float(forward(p.start))
+        made.append(Predictor(p.name, transform=p.transform, start=start, fixed=fixed, limits=limits))
     return tuple(made)
 
 

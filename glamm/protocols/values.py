@@ -131,12 +131,16 @@ class Parameter:
         Starting value on the natural scale.
     fixed : float or None
         Natural value at which it is held unless the model gives it a regression of its own.
+    limits : tuple of float
+        Ends of its range at which the density is that of a simpler distribution, so that an estimate may
+        lie there: infinity for the size of a negative binomial.
     """
 
     name: str
     transform: str = "log"
     start: float = 1.0
     fixed: float | None = None
+    limits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,8 @@ class Predictor:
     intercept : bool
         Whether it has an intercept by default (the ``mu`` of an ordinal response has none: its
         thresholds play that part).
+    limits : tuple of float
+        Infinite values at which the density is that of a simpler distribution; see `Parameter`.
     """
 
     name: str
@@ -167,6 +173,7 @@ class Predictor:
     start: float = 0.0
     fixed: float | None = None
     intercept: bool = True
+    limits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,8 @@ class FittedSource:
         reasons = []
         for k, row in enumerate(table.rows):
             edge = row.kind == "cor" and abs(values[k]) > 1.0 - 1e-9
-            if edge or (row.kind == "variance" and values[k] == 0.0):
+            undefined = row.kind == "derived" and not np.isfinite(values[k])
+            if edge or undefined or (row.kind == "variance" and values[k] == 0.0):
                 # the slope vanishes there, so the delta method would call it certain
                 covariance[k, :] = covariance[:, k] = np.nan
             known = bool(np.isfinite(covariance[k, k]))
@@ -394,6 +395,8 @@ def _reason(kind: str, value: float, involved: list[Missing]) -> str:
     """Return why a reported parameter has no standard error."""
     if kind in ("sd", "variance") and value == 0.0:
         return "0, on the boundary: no standard error"
+    if kind == "derived" and not np.isfinite(value):
+        return "not defined at the estimates: no standard error"
     if kind == "cor" and np.isnan(value):
         return "undefined, as a standard deviation is 0: no standard error"
     if kind == "cor" and abs(value) > 1.0 - 1e-9:

@@ -104,6 +104,8 @@ def _check(lowered: Lowered, forms: Forms) -> None:
         problem = "the fit is weighted"
     elif plan.ratios:
         problem = "not all latent variables are normal"
+    elif any(r.predictors[1].is_random for r in plan.responses):
+        problem = "a residual variance depends on latent variables"
     else:
         names = {response.name for response in lowered.responses}
         predictors = [p for owner in lowered.responses for p in owner.predictors]

@@ -158,12 +158,15 @@ def _extended(
     if not classes:
         return base, {}, np.arange(base.n_rows, dtype=np.intp)
     variables = [
-        replace(states.variable, known=states.variable.known if states.variable.known in base else "")
+        replace(
+            states.variable,
+            labels=states.labels,
+            known=states.variable.known if states.variable.known in base else "",
+        )
         for states in classes
     ]
     known = tuple(Level(level.name, level.group) for level in levels if level.group is not None)
-    labels = [states.labels for states in classes]
-    extension = extend(base, ModelGraph("", (), known, (), classes=tuple(variables)), labels)
+    extension = extend(base, ModelGraph("", (), known, (), classes=tuple(variables)))
     assert extension.origin is not None
     return extension.table, {s.variable.name: s.codes for s in extension.classes}, extension.origin
 

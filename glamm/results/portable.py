@@ -290,15 +290,13 @@ def _membership_to_json(layout: ResponseLayout, states: ClassStates) -> dict[str
         "level": variable.level,
         "known": variable.known,
         "labels": list(states.labels),
-        "covariate": not variable.labels and not variable.points,
     }
 
 
 def _membership_from_json(described: dict[str, Any]) -> tuple[ResponseLayout, ClassStates]:
     labels = tuple(described["labels"])
     name = described["model"]["name"]
-    given = () if described.get("covariate", False) else labels
-    variable = ClassVariable(name, described["level"], given, described["known"], AuxiliaryModel("mu"))
+    variable = ClassVariable(name, described["level"], labels, described["known"], AuxiliaryModel("mu"))
     states = ClassStates(variable, np.zeros(0, dtype=np.intp), labels)
     return _response_from_json(described["model"], membership_response(states).family), states
 

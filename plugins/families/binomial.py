@@ -107,7 +107,10 @@ class Binomial(Family):
 
     def predictors(self, encoded: Encoded) -> tuple[Predictor, ...]:
         start = float(TRANSFORMS["logit"].forward(0.1))
-        auxiliary = (Predictor(p, transform="logit", start=start) for p in _ASYMPTOTES[self.asymptotes])
+        auxiliary = (
+            Predictor(p, transform="logit", start=start, limits=(-np.inf,))
+            for p in _ASYMPTOTES[self.asymptotes]
+        )
         return (Predictor("mu"), *auxiliary)
 
     def _log_probabilities(self, nu: Sequence[Array]) -> tuple[Array, Array]:

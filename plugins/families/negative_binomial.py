@@ -27,7 +27,7 @@ class NegativeBinomial(LogMeanFamily):
     links = ("log",)
     support = Interval(0.0, np.inf, closed="left", integer=True)
     mean: ClassVar[Interval] = Interval(0.0, np.inf)
-    parameters = (Parameter("size"),)
+    parameters = (Parameter("size", limits=(np.inf,)),)
 
     def encode(self, form: str, columns: Sequence[Column]) -> Encoded:
         return need_events(columns[0], super().encode(form, columns))

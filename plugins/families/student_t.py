@@ -36,7 +36,7 @@ class StudentT(MeanFamily):
     links = ("identity",)
     support = Interval(-np.inf, np.inf)
     mean: ClassVar[Interval] = Interval(-np.inf, np.inf)
-    parameters = (Parameter("sigma"), Parameter("df", start=8.0))
+    parameters = (Parameter("sigma"), Parameter("df", start=8.0, limits=(np.inf,)))
 
     def __init__(self, link: Link, df: float | None = None) -> None:
         if df is not None and not (isinstance(df, (int, float)) and 0.0 < df < np.inf):

@@ -31,7 +31,7 @@ class StudentT(LatentDistribution):
     def __init__(self, df: float | None = None) -> None:
         if df is not None and not (df > 2.0 and np.isfinite(df)):
             raise ValueError(f"df is {df}, it must be a finite number above 2 (the variance is scaled to 1)")
-        self.parameters = (Parameter("df", transform="log_above_2", start=8.0, fixed=df),)
+        self.parameters = (Parameter("df", transform="log_above_2", start=8.0, fixed=df, limits=(np.inf,)),)
 
     def log_density(self, u: Array, *parameters: Array) -> Array:
         (df,) = parameters

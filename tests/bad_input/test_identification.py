@@ -70,6 +70,8 @@ UNIDENTIFIED = {
         ["eta =~ b1", "eta =~ b2", "eta =~ b3", "eta ~~ eta"],
         SCALE,
     ),
+    "two binary items": ("eta =~ b1 + b2", ["eta =~ b2", "eta ~~ eta"], SCALE),
+    "a factor of its own for each answer": ("b1 ~ 1 + e; e ~~ 1*e", ["b1 ~ e"], "changes nothing"),
     "student's t": (
         "eta =~ NA*i1 + i2 + i3; eta ~ student_t(df=5)",
         ["eta =~ i1", "eta =~ i2", "eta =~ i3", "eta ~~ eta"],

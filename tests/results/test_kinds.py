@@ -94,3 +94,18 @@ def test_simulated_latent_variables_have_their_distribution():
     about = delta * np.sqrt(2.0 / np.pi)
     skewness = (4.0 - np.pi) / 2.0 * about**3 / (1.0 - about**2) ** 1.5
     assert (draws**3).mean() == pytest.approx(skewness, abs=0.04)
+
+
+def test_fit_measures_are_refused_where_a_residual_variance_is_random():
+    found = result_at("eta =~ y1 + y2 + y3; sigma(y1) ~ eta", DATA)
+    with pytest.raises(glamm.GlammError, match="a residual variance depends on latent variables"):
+        found.fit_measures()
+    assert "Chi-square" not in str(found.summary())
+
+
+def test_derived_parameters_that_are_not_defined_say_so():
+    found = result_at("eta =~ y1 + y2 + y3; low := log(`eta =~ y2` - 100); gap := 1 / (1 - 1)", DATA)
+    for name in ("low", "gap"):
+        assert not np.isfinite(found.params[name])
+        assert np.isnan(found.bse[name])
+        assert "not defined at the estimates" in found.missing_errors[name]

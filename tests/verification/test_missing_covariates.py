@@ -99,3 +99,41 @@ def test_other_responses_integrate_over_what_is_missing():
         total += np.log(likelihood[0] if known else weight @ likelihood)
         total += norm.logpdf(first["size_"], mean, b["sigma(size_)"]) if known else 0.0
     assert fit.llf == pytest.approx(total, rel=1e-8)
+
+
+def test_residuals_of_missing_values_do_not_covary():
+    text = "y ~ mi(z) + x; z ~ 1; x ~ 1; z ~~ x"
+    data = WHOLE.assign(z=WHOLE["v"].where(WHOLE["school"] % 2 == 0))
+    with pytest.raises(glamm.DataError, match="no residuals that covary") as caught:
+        glamm.Model(text, data)
+    assert "regress one on the other: z ~ x" in str(caught.value)
+
+
+FLAGS = pd.Series(RNG.random(300) < 0.5)
+SEEN = RNG.random(300) > 0.3
+COLUMNS = {
+    "numbers": FLAGS.astype(float).where(SEEN),
+    "whole numbers": FLAGS.astype("Int64").where(SEEN),
+    "booleans": FLAGS.astype("boolean").where(SEEN),
+    "objects": FLAGS.astype(object).where(SEEN),
+    "labels": FLAGS.map({False: "no", True: "yes"}).where(SEEN),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_two_categories_of_any_kind(kind, tmp_path):
+    z = np.random.default_rng(5).normal(size=300)
+    y = 1.0 + FLAGS + z + np.random.default_rng(6).normal(size=300)
+    data = pd.DataFrame({"z": z, "y": y, "b": COLUMNS[kind]})
+    fit = glamm.fit("y ~ mi(b) + z; b ~ z", data, {"b": "binomial"})
+    p = fit.params
+    effect = p.filter(like="y ~ mi(b)").iloc[0]
+    membership = p[p.index.str.startswith("mi(b)[")]
+    first = expit(membership.iloc[0] + membership.iloc[1] * z)
+    known = np.where(SEEN, FLAGS, 1.0 - first)
+    expected = p["y ~ 1"] + effect * known + p["y ~ z"] * z
+    np.testing.assert_allclose(fit.predict(data), expected, rtol=1e-9)
+    blind = p["y ~ 1"] + effect * (1.0 - first) + p["y ~ z"] * z
+    np.testing.assert_allclose(fit.predict(data.drop(columns="b")), blind, rtol=1e-9)
+    fit.save(tmp_path / "fit.glamm")
+    np.testing.assert_allclose(glamm.load(tmp_path / "fit.glamm").predict(data), expected, rtol=1e-9)

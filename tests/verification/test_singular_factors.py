@@ -52,3 +52,22 @@ def test_a_factor_that_is_the_sum_of_two_others():
     # the row of C turns at infinity until the likelihood is highest
     assert unit.llf == pytest.approx(marker.llf, abs=1e-6)
     assert "boundary" in unit.missing_errors["A ~~ C"] or "singular" in unit.missing_errors["A ~~ C"]
+
+
+def test_a_residual_variance_of_zero_beside_constraints():
+    """An indicator that is the factor itself, with loadings and intercepts of the others equal."""
+    rng = np.random.default_rng(3)
+    group = np.repeat(np.arange(120), 3)
+    u = rng.normal(size=120)
+    answers = (rng.random(360) < 1.0 / (1.0 + np.exp(-u[group]))).astype(int).reshape(120, 3)
+    data = pd.DataFrame(answers, columns=["y0", "y1", "y2"]).assign(q=u)
+    equal = "; `t =~ y0` == `t =~ y1`; `t =~ y0` == `t =~ y2`; `y0 ~ 1` == `y1 ~ 1`; `y0 ~ 1` == `y2 ~ 1`"
+    families = {f"y{k}": "binomial" for k in range(3)}
+    found = glamm.fit("t =~ y0 + y1 + y2 + q" + equal, data, families, std_lv=True)
+    labels = "t =~ label(a)*y0 + label(a)*y1 + label(a)*y2 + q" + "".join(
+        f"; y{k} ~ label(b)*1" for k in range(3)
+    )
+    plain = glamm.fit(labels, data, families, std_lv=True)
+    for fit in (found, plain):
+        assert fit.converged and "boundary" in fit.missing_errors["sigma(q)"]
+    assert found.llf == pytest.approx(plain.llf, abs=1e-6)
