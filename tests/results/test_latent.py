@@ -7,6 +7,8 @@ from results_at import grid, moments, result_at
 from scipy.special import expit
 from scipy.stats import norm, poisson
 
+import glamm
+
 RNG = np.random.default_rng(5)
 N = 12
 
@@ -344,3 +346,19 @@ def test_new_rows_use_a_covariate_where_it_is_observed():
         assert found.predict(data, "marginal")["y"][label] == pytest.approx(expected, abs=1e-9)
     unknown = found.predict(data[["w"]], "link")["y"]
     np.testing.assert_allclose(unknown, at["y ~ 1"] + at["y ~ mi(x)"] * mean, rtol=1e-10)
+
+
+def test_new_rows_of_a_covariate_of_numbers_that_is_a_class(tmp_path):
+    data = numbers("y", "w").join(binary("x").astype(float))
+    data.loc[[2, 7], "x"] = np.nan
+    fit = result_at("y ~ mi(x); x ~ w; family(x) = binomial", data)
+    at = fit.params
+    odds = at["mi(x)[0] ~ 1"] + at["mi(x)[0] ~ w"] * data["w"]
+    mean = at["y ~ 1"] + at["y ~ mi(x)"] * data["x"].fillna(1.0 - expit(odds))
+    fit.save(tmp_path / "fit.glamm")
+    for found in (fit, glamm.load(tmp_path / "fit.glamm")):
+        for new in (data, data.drop(columns="y"), data[data["x"] == 1.0], data[data["x"].isna()]):
+            expected = mean[new.index]
+            np.testing.assert_allclose(found.predict(new, "marginal"), expected, rtol=1e-10)
+        expected = at["y ~ 1"] + at["y ~ mi(x)"] * (1.0 - expit(odds))
+        np.testing.assert_allclose(found.predict(data[["w"]], "marginal"), expected, rtol=1e-10)
