@@ -47,6 +47,8 @@ GLAMM_INLINE glamm_taylor glamm_latent_skew_normal(const int order, const double
 }
 
 /* Channels u, logit weight, log separation, log ratio. */
+#define GLAMM_NARROWEST 0.01 /* variance of a component over that of the mixture */
+
 GLAMM_INLINE glamm_taylor glamm_latent_normal_mixture(const int order, const double *nu) {
     const int K = 4;
     const glamm_taylor u = glamm_variable(0, nu[0]), odds = glamm_variable(1, nu[1]), none = {0};
@@ -76,7 +78,11 @@ GLAMM_INLINE glamm_taylor glamm_latent_normal_mixture(const int order, const dou
                                  glamm_through(order, K, glamm_softplus_at(-nu[1]), no_odds),
                                  -GLAMM_HALF_LOG_2PI);
     ll = glamm_plus(order, K, ll, 1.0, glamm_through(order, K, glamm_softplus_at(gap.f), gap), 0.0);
-    return glamm_plus(order, K, ll, 0.5, log_variance, 0.0);
+    ll = glamm_plus(order, K, ll, 0.5, log_variance, 0.0);
+    const double low = glamm_min(1.0, ratio.f);
+    if (!(low * low >= GLAMM_NARROWEST * variance.f))
+        ll.f = -INFINITY; /* a spike that quadrature would count as it hits it or not */
+    return ll;
 }
 
 GLAMM_INLINE void glamm_latent_body(const int order, const int kind, const int K, ptrdiff_t length,

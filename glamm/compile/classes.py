@@ -97,7 +97,7 @@ def _fields(table: Table, variable: ClassVariable, labels: tuple[str, ...], code
     """Return the columns of a class variable: itself, and the dummy of each class."""
     name = variable.name
     found = {name: Field(name, "label", codes, None, labels)}
-    if variable.imputed:
+    if name.startswith("mi("):
         # a covariate with missing values keeps the kind of its column
         kind = table.field(variable.known).kind if variable.known else _kind_of(labels)
         if kind == "flag":

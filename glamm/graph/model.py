@@ -293,11 +293,6 @@ class ClassVariable:
     automatic: bool = False
     span: Span = field(default=Span(0, 0), compare=False)
 
-    @property
-    def imputed(self) -> bool:
-        """Whether it is a covariate with missing values, ``mi(x)``."""
-        return self.name.startswith("mi(")
-
 
 @dataclass(frozen=True, slots=True)
 class MissingCovariate:

@@ -14,6 +14,9 @@ from glamm.protocols import TRANSFORMS, Array, LatentDistribution, Parameter
 
 __all__ = ["NormalMixture"]
 
+_NARROWEST = 0.01
+"""Variance of a component over that of the mixture."""
+
 _HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 
 
@@ -21,7 +24,9 @@ class NormalMixture(LatentDistribution):
     """Two normal components, the first with the lower mean.
 
     Before it is scaled the first component is standard normal, the second has the mean `separation` and the
-    standard deviation `ratio`. Without separation it is a mixture of scales.
+    standard deviation `ratio`. Without separation it is a mixture of scales. A component has at least a tenth
+    of the standard deviation of the whole: quadrature would count a spike as its nodes hit it or not, and a
+    search for the maximum would find what it counts too often.
 
     Parameters
     ----------
@@ -70,7 +75,10 @@ class NormalMixture(LatentDistribution):
         # log odds of the second component given z
         gap = far * far * -0.5 - log_ratio - log_odds - lower
         ll = lower - (log_odds * -1.0).through(*SOFTPLUS) + gap.through(*SOFTPLUS)
-        return (ll + sd.through(*LOG) - _HALF_LOG_2PI).block()
+        made = (ll + sd.through(*LOG) - _HALF_LOG_2PI).block()
+        narrow = np.minimum(1.0, ratio.value) ** 2 < _NARROWEST * variance.value
+        made[0][0] = np.where(narrow, -np.inf, made[0][0])
+        return made
 
     def kernel(self) -> Any:
         return capsule("latent normal_mixture", "identity")

@@ -30,7 +30,8 @@ def items(n: int = 300, seed: int = 1) -> pd.DataFrame:
 
 
 BIFACTOR = (
-    "f =~ b0 + b1 + b2 + b3 + b4 + b5\ng =~ b0 + b1 + b2\nh =~ b3 + b4 + b5\nf ~~ 0*g\nf ~~ 0*h\ng ~~ 0*h"
+    "f =~ b0 + b1 + b2 + b3 + b4 + b5\ng =~ 1*b0 + 1*b1 + 1*b2\nh =~ 1*b3 + 1*b4 + 1*b5\n"
+    "f ~~ 0*g\nf ~~ 0*h\ng ~~ 0*h"
 )
 MODELS = {
     "one factor": ("f =~ b0 + b1 + b2 + b3", "binomial"),

@@ -64,7 +64,7 @@ def long(frame: pd.DataFrame) -> pd.DataFrame:
     return table.sample(frac=0.9, random_state=1).reset_index(drop=True)
 
 
-BIFACTOR = f"g =~ i0 + i1 + i2 + i3 + i4 + i5\ns0 =~ i0 + i2 + i4\ns1 =~ i1 + i3 + i5\n{SPECIFIC}"
+BIFACTOR = f"g =~ i0 + i1 + i2 + i3 + i4 + i5\ns0 =~ 1*i0 + 1*i2 + 1*i4\ns1 =~ 1*i1 + 1*i3 + 1*i5\n{SPECIFIC}"
 
 
 def models() -> dict[str, tuple[Plan, tuple[int, ...]]]:
@@ -87,7 +87,7 @@ def models() -> dict[str, tuple[Plan, tuple[int, ...]]]:
     found = {
         "bifactor": (plan(BIFACTOR, wide), (2,)),
         "weights": (plan(BIFACTOR, wide, weights="w"), (2,)),
-        "two scales": (plan("a =~ i0 + i2 + i4\nb =~ i1 + i3\na ~~ 0*b", wide), (1,)),
+        "two scales": (plan("a =~ i0 + i2 + i4\nb =~ 1*i1 + 1*i3\na ~~ 0*b", wide), (1,)),
         "testlets in long data": (weighted, (2,)),
         "school above": (plan(f"{BIFACTOR}\ng ~ x + (1 | school)", wide), (2, 1)),
         "pairs in mixed families": (
@@ -100,7 +100,7 @@ def models() -> dict[str, tuple[Plan, tuple[int, ...]]]:
         ),
         "product": (
             plan(
-                f"g =~ i0 + i1 + i2 + i3\ns0 =~ i0 + i2 + i4\ns1 =~ i1 + i3 + i5\n{SPECIFIC}\n"
+                f"g =~ i0 + i1 + i2 + i3\ns0 =~ 1*i0 + 1*i2 + 1*i4\ns1 =~ 1*i1 + 1*i3 + 1*i5\n{SPECIFIC}\n"
                 "i4 ~ g + g:s0\ni5 ~ g:s1",
                 wide,
             ),

@@ -32,7 +32,7 @@ MODELS = {
     "regression of factors": "f =~ y0 + y1 + y2\ng =~ y3 + y4 + y5\ng ~ f",
     "held variances": "f =~ NA*y0 + y1 + y2\ng =~ NA*y3 + y4 + y5\nf ~~ 1*f\ng ~~ 1*g",
     "independent factors": "f =~ y0 + y1 + y2\ng =~ y3 + y4 + y5\nf ~~ 0*g",
-    "bifactor": "f =~ y0 + y1 + y2 + y3 + y4 + y5\ng =~ y0 + y1 + y2\nh =~ y3 + y4 + y5\n"
+    "bifactor": "f =~ y0 + y1 + y2 + y3 + y4 + y5\ng =~ 1*y0 + 1*y1 + 1*y2\nh =~ 1*y3 + 1*y4 + 1*y5\n"
     "f ~~ 0*g\nf ~~ 0*h\ng ~~ 0*h",
 }
 

@@ -8,7 +8,11 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import glamm
+from glamm.compile import lower
+from glamm.data import Table
 from glamm.errors import FitError
+from glamm.grammar import parse
+from glamm.graph import build, family_spec
 from glamm.inference import AdaptiveQuadrature, Objective
 from glamm.inference.adaptive import Ladder, settle
 from glamm.inference.rules import MOST_POINTS, rule, scattered_rule
@@ -71,7 +75,9 @@ def test_orthants_of_a_multivariate_probit(q: int) -> None:
     answers = rng.permuted(np.repeat([[0.0], [1.0]], n // 2, axis=0) * np.ones(q), axis=0)
     frame = pd.DataFrame(answers, columns=[f"y{j}" for j in range(q)])
     text = "\n".join(f"f{j} =~ 1*y{j}" for j in range(q))
-    plan = glamm.Model(text, frame, "binomial(probit)").lowered.plan
+    table = Table.from_any(frame)
+    # not identified: the variances are given
+    plan = lower(build(parse(text), text, family_spec("binomial(probit)"), columns=table.columns), table).plan
     factor = np.linalg.cholesky(0.5 * np.eye(q) + 0.3)
     theta = plan.start.copy()
     rows, columns = np.tril_indices(q)

@@ -61,7 +61,7 @@ LAWS = [
     ("student_t", (2.4,), student(2.4), ()),
     ("student_t", (6.0,), student(6.0), ()),
     ("skew_normal", (9.0,), skewed(9.0), (-1.4, -1.2)),
-    ("normal_mixture", (0.9, 5.0, 0.1), mixed(0.9, 5.0, 0.1), (2.3, 2.5, 2.7)),
+    ("normal_mixture", (0.9, 5.0, 0.25), mixed(0.9, 5.0, 0.25), (2.1, 2.5, 2.9)),
 ]
 
 
