@@ -59,7 +59,7 @@ def predictions(source: Source, facts: Facts, mode: Mode, newdata: Any) -> Any:
 
 
 def residuals(source: Source, fitted: Any) -> Any:
-    """Return observed minus fitted values.
+    """Return observed minus fitted values, of those responses that are no categories.
 
     Parameters
     ----------
@@ -72,10 +72,7 @@ def residuals(source: Source, fitted: Any) -> Any:
     found = {}
     for rows, y in zip(responses, observed, strict=True):
         if rows.categories and rows.alternatives is None:
-            raise GlammError(
-                f"{rows.response!r} has categories, so observed minus fitted has no meaning; "
-                "predict(kind='probability') gives the probabilities"
-            )
+            continue
         mean = fitted if len(responses) == 1 else fitted[rows.response]
         full = np.full(len(index), np.nan)
         seen = rows.family.observed(y)[rows.unit]
@@ -84,4 +81,9 @@ def residuals(source: Source, fitted: Any) -> Any:
         else:
             full[rows.alternatives.position] = rows.alternatives.observed(seen)
         found[rows.response] = pd.Series(full, index=index, name=rows.response) - mean
+    if not found:
+        raise GlammError(
+            f"{responses[0].response!r} has categories, so observed minus fitted has no meaning; "
+            "predict(kind='probability') gives the probabilities"
+        )
     return _joined(found)

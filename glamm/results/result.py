@@ -243,8 +243,9 @@ class Result(ClassResults):
 
         Posterior means and standard deviations (``sd_...``) of the latent variables themselves, not of their
         disturbances. The rows are the clusters of the level, for the level ``"row"`` the rows of the
-        data. In models with classes they are mixed over the classes. Means are exact; the standard deviation
-        of a latent variable that depends on a product of others is that of its linear part at the mean.
+        data that have a response. In models with classes they are mixed over the classes. Means are exact;
+        the standard deviation of a latent variable that depends on a product of others is that of its linear
+        part at the mean.
         """
         return {level: frame.copy() for level, frame in self._latent.items()}
 
@@ -352,7 +353,8 @@ class Result(ClassResults):
         Returns
         -------
         Series or DataFrame
-            Aligned with the rows of the data, NaN where a covariate is missing. A frame has one column
+            Aligned with the rows of the data, NaN where a covariate is missing; by default also where the
+            response is, which has no part in the fit. A frame has one column
             a category, or one a response; both where there are both.
 
         Notes
@@ -375,7 +377,7 @@ class Result(ClassResults):
 
     @property
     def resid(self) -> Any:
-        """Response residuals: observed minus `fittedvalues`."""
+        """Response residuals: observed minus `fittedvalues`, of the responses that are no categories."""
         return residuals(self._source, self.predict())
 
     def simulate(self, n: int | None = None, seed: int | np.random.Generator | None = None) -> pd.DataFrame:

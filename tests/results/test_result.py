@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from results_at import result_at
 from scipy.integrate import quad
 from scipy.special import expit
 from scipy.stats import norm
@@ -268,3 +269,14 @@ def test_files_that_are_no_fits(fits, tmp_path):
         archive.writestr("fit.json", json.dumps(document))
     with pytest.raises(GlammError, match="newer than this one"):
         glamm.load(path)
+
+
+def test_residuals_of_the_responses_that_are_no_categories():
+    schools = glamm.data.load("schools")
+    schools["grade"] = pd.Categorical(np.arange(len(schools)) % 3, ordered=True)
+    fit = result_at("score ~ ses; grade ~ ses; family(grade) = ordinal", schools)
+    found = fit.resid
+    b = fit.params
+    fitted = b["score ~ 1"] + b["score ~ ses"] * schools["ses"]
+    pd.testing.assert_series_equal(found, schools["score"] - fitted, check_names=False)
+    assert found.name == "score"
