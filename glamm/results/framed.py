@@ -73,7 +73,7 @@ def residuals(source: Source, fitted: Any) -> Any:
     for rows, y in zip(responses, observed, strict=True):
         if rows.categories and rows.alternatives is None:
             continue
-        mean = fitted if len(responses) == 1 else fitted[rows.response]
+        mean = np.ravel(fitted if len(responses) == 1 else fitted[rows.response])
         full = np.full(len(index), np.nan)
         seen = rows.family.observed(y)[rows.unit]
         if rows.alternatives is None:
