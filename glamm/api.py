@@ -265,7 +265,10 @@ class Model:
                 raise FitError(f"start has shape {values.shape}, but the model has {len(table)} parameters")
         with np.errstate(all="ignore"):
             theta = table.theta(values)
-        if not np.isfinite(theta).all():
+        negative = [
+            v < 0.0 and row.kind in ("sd", "variance") for v, row in zip(values, table.rows, strict=True)
+        ]
+        if not np.isfinite(theta).all() or any(negative):
             raise FitError("start holds values that are not finite or outside a parameter's range")
         return theta
 

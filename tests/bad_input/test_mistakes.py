@@ -45,6 +45,8 @@ from glamm.errors import DataError, FitError, FormulaError, PluginError
         DATA.assign(size=1),
     ),
     case("start", FitError, ["'y ~ xx'", "mean 'y ~ x'"], "y ~ x", start={"y ~ xx": 1.0}),
+    case("start below a range", FitError, ["outside a parameter's range"], "y ~ x", start={"sigma(y)": -1.0}),
+    case("negative start", FitError, ["a parameter's range"], "y ~ x + (1 | g)", start={"sd(1 | g)": -1.0}),
     case("method", FitError, ["'laplas'", "mean 'laplace'"], "y ~ x", method="laplas"),
     case("covariance", FitError, ["'robst'", "mean 'robust'"], "y ~ x", cov_type="robst"),
 )
