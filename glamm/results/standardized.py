@@ -89,14 +89,18 @@ def standardized(lowered: Lowered, theta: Array, forms: Callable[[Array], Forms]
         natural = lowered.parameters.natural(at)
         plain = np.array([value for _, value in held] + [natural[k] for k in free])
         scales = _Scales(lowered, at, forms(at))
-        return plain, plain[:, None] * np.array([scales.of(row) for row in rows]).reshape(-1, 2)
+        # a latent variable of variance zero has no standardised coefficients
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factors = np.array([scales.of(row) for row in rows]).reshape(-1, 2)
+            return plain, plain[:, None] * factors
 
     plain, found = values(theta)
     jacobian = np.empty((*found.shape, len(theta)))
     for k in range(len(theta)):
         step = np.zeros(len(theta))
         step[k] = STEP * max(1.0, abs(float(theta[k])))
-        jacobian[:, :, k] = (values(theta + step)[1] - values(theta - step)[1]) / (2.0 * step[k])
+        with np.errstate(invalid="ignore"):
+            jacobian[:, :, k] = (values(theta + step)[1] - values(theta - step)[1]) / (2.0 * step[k])
     # differences of what does not depend on a parameter are rounding errors
     small = np.abs(jacobian) < NOISE * np.maximum(1.0, np.abs(found))[:, :, None]
     return Standardized(tuple(row.name for row in rows), plain, found, np.where(small, 0.0, jacobian))

@@ -215,3 +215,14 @@ def test_saved_models_with_latent_variables_come_back(tmp_path):
     bare = found.without_data()
     assert str(bare.summary()) == str(found.summary())
     np.testing.assert_array_equal(bare.predict(DATA), found.predict(DATA))
+
+
+def test_a_latent_variable_without_variance_has_no_standardised_coefficients():
+    data = pd.DataFrame({"g": np.repeat(np.arange(10), 4), "x": np.linspace(-1.0, 1.0, 40)})
+    data["y"] = data["x"] + np.sin(np.arange(40.0))
+    fit = result_at("y ~ x + 1*s:x; s | g ~ 0; s ~~ 1*s", data)
+    still = result_at("y ~ x + 1*s:x; s | g ~ 0", data, values={"s ~~ s": 0.0})
+    # warnings are errors in tests
+    assert np.isfinite(fit.standardized().loc["y ~ x"]).all()
+    assert np.isfinite(still.standardized().loc["y ~ x"]).all()
+    assert still.standardized().loc["s ~~ s", ["std.lv", "std.all"]].isna().all()
