@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.checks import all_alone, collinear
+from glamm.compile.clusters import at_level
 from glamm.compile.constraints import Resolver, constrained_names, derived_parameters
 from glamm.compile.latents import Coordinate, entered_as_covariances
 from glamm.compile.layout import LatentLayout, ResponseLayout
@@ -180,10 +181,7 @@ class Assembly:
         if not block.intercept or len(members) != 1 or len(block.members) != 1:
             return []
         (observed,) = members
-        cluster = observed.cluster
-        for below in self._tree.levels[:level]:
-            assert below.parent is not None
-            cluster = below.parent[cluster]
+        cluster = at_level(self._tree, observed.cluster, level)
         clusters = len(self._tree.levels[level].labels)
         if not all_alone(cluster, clusters) or observed.family.row_effects(observed.encoded):
             return []
@@ -226,11 +224,7 @@ class Assembly:
             return None
         if response.level == ROW:
             return observed.rows
-        cluster = observed.cluster
-        for below in self._tree.levels[: self._position[response.level]]:
-            assert below.parent is not None
-            cluster = below.parent[cluster]
-        return cluster
+        return at_level(self._tree, observed.cluster, self._position[response.level])
 
     def residual_covariances(self) -> tuple[ResidualCovariance, ...]:
         """Return the covariances of residuals; to be called after `latents` and before `parameters`."""

@@ -7,7 +7,7 @@ then grow instead. All else in the maximiser's coordinates, in which the rows of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,8 +180,7 @@ def settle_correlations(
                 search.curvature[row, row] = usual / INFINITE**2
                 climb()
                 if search.loglik < before.loglik - slack:
-                    for field in fields(Search):
-                        setattr(search, field.name, getattr(before, field.name))
+                    search.become(before)
             if np.linalg.norm((at.transform @ search.theta)[block[i, :i]]) > 0.99 * INFINITE:
                 missing.update((int(p), Missing.SINGULAR) for p in (*block[i, :i], *block[i + 1 :, i]))
     return Boundary(boundary.zero, tuple(sorted(missing.items(), key=lambda item: item[0])))

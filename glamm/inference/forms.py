@@ -28,7 +28,7 @@ from glamm.kernels._products import crossed, rows_times
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-__all__ = ["Latent", "PredictorForm", "clusters_of", "coordinate_starts", "named_latents"]
+__all__ = ["Latent", "PredictorForm", "cluster_weights", "clusters_of", "coordinate_starts", "named_latents"]
 
 
 def clusters_of(plan: Plan, cluster: Index, level: int = 0) -> list[Index | None]:
@@ -38,6 +38,17 @@ def clusters_of(plan: Plan, cluster: Index, level: int = 0) -> list[Index | None
         found.append(cluster)
         if at.parent is not None:
             cluster = at.parent[cluster]
+    return found
+
+
+def cluster_weights(plan: Plan) -> list[Array]:
+    """Return how many clusters of the data each cluster stands for, shape (clusters,), for each level."""
+    found: list[Array] = []
+    for level in reversed(plan.levels):
+        weight = np.ones(level.clusters) if level.weight is None else level.weight
+        if found and level.parent is not None:
+            weight = weight * found[0][level.parent]
+        found.insert(0, weight)
     return found
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan
+from glamm.inference.forms import cluster_weights
 from glamm.inference.pattern_sums import Pattern
 from glamm.inference.structure import Moments
 
@@ -125,14 +126,7 @@ class Levels:
     def __init__(self, plan: Plan) -> None:
         self.levels = plan.levels[1:]
         self.size = sum(len(level.factor) for level in self.levels)
-        weights: list[Array | None] = []
-        for level in reversed(self.levels):
-            above = weights[0] if weights else None
-            weight = level.weight
-            if above is not None and level.parent is not None:
-                weight = above[level.parent] * (1.0 if weight is None else weight)
-            weights.insert(0, weight)
-        self._weights = weights
+        self._weights = cluster_weights(plan)[1:]
 
     def empty(self) -> tuple[Array, Array]:
         """Return zeros for h (H, J) and G (H, H, J) of the lowest of these levels."""
@@ -153,7 +147,7 @@ class Levels:
                     return -np.inf, linear, square
                 mean, column = linear[0] / pivot, square[1:, 0]
                 value = 0.5 * (linear[0] * mean - np.log(pivot))
-                total += float(value.sum() if weight is None else weight @ value)
+                total += float(weight @ value)
                 steps.append(_Step(pivot, mean, column))
                 linear = linear[1:] - column * mean
                 square = square[1:, 1:] - column[:, None] * (column / pivot)
@@ -174,13 +168,12 @@ class Levels:
                 linear, square = linear[:, level.parent], square[:, :, level.parent]
                 if level.weight is not None:
                     linear, square = linear * level.weight, square * level.weight
-            w: Array | float = 1.0 if weight is None else weight
             for step in reversed(passed[number]):
-                linear, square = _undone(step, w, linear, square)
+                linear, square = _undone(step, weight, linear, square)
         return linear, square
 
 
-def _undone(step: _Step, weight: Array | float, linear: Array, square: Array) -> tuple[Array, Array]:
+def _undone(step: _Step, weight: Array, linear: Array, square: Array) -> tuple[Array, Array]:
     """Return the adjoints of h and G before a step from those after it."""
     n, j = linear.shape
     gain = step.column / step.pivot

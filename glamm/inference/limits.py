@@ -7,7 +7,7 @@ towards it stops somewhere on its way; whether it leads there is seen by trying 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +94,7 @@ def settle_limits(
         climb()
         if search.loglik >= before.loglik - slack:
             return True
-        for field in fields(Search):
-            setattr(search, field.name, getattr(before, field.name))
+        search.become(before)
         return False
 
     alone = list(near)

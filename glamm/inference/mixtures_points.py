@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 from glamm.compile.plan import Plan
 from glamm.errors import FitError
 from glamm.inference.discrete import DiscreteObjective
-from glamm.inference.mixtures import Classes, classes_of
+from glamm.inference.mixtures import Classes, classes_of, clusters_at
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -45,11 +45,7 @@ def point_coefficients(plan: Plan, classes: Classes) -> Index:
     """
     own: list[list[int]] = [[] for _ in range(classes.count)]
     for response in plan.responses:
-        cluster = response.cluster
-        for level in plan.levels[: classes.level]:
-            assert level.parent is not None
-            cluster = level.parent[cluster]
-        state = classes.state[cluster]
+        state = classes.state[clusters_at(plan, response.cluster, classes.level)]
         for predictor in response.predictors:
             for column, place in zip(predictor.design.T, predictor.coefficient.tolist(), strict=True):
                 met = np.unique(state[column != 0.0])

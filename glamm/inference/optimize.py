@@ -7,7 +7,7 @@ It works in coordinates in which one observation has about unit information on e
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -59,6 +59,11 @@ class Search:
     curvature: Array
     iterations: int = 0
     evaluations: int = 0
+
+    def become(self, other: Search) -> None:
+        """Go back to where another search stands, steps and evaluations counted as there."""
+        for field in fields(Search):
+            setattr(self, field.name, getattr(other, field.name))
 
     def relative_gradient(self) -> float:
         """Return the largest gradient component in units of its standard deviation."""

@@ -59,6 +59,16 @@ class Pattern:
     groups: GroupSums | None
 
 
+def _fill(
+    responses: Array, columns: Array, y: list[tuple[Array, Index]], raw: list[Array], clusters: Index
+) -> None:
+    """Fill the responses (n, k) and raw columns (n, C - 1) of some clusters, the latter without 1."""
+    for target, (values, unit) in zip(responses.T, y, strict=True):
+        target[:] = values[unit[clusters]]
+    for target, values in zip(columns.T, raw, strict=True):
+        target[:] = values[clusters]
+
+
 def group_sums(
     y: list[tuple[Array, Index]],
     raw: list[Array],
@@ -77,10 +87,7 @@ def group_sums(
         first = np.flatnonzero(np.r_[True, here[1:] != here[:-1]])
         at = np.searchsorted(cluster, here[first])
         block = np.ones((len(own), k + 1 + len(raw)))
-        for i, (values, unit) in enumerate(y):
-            block[:, i] = values[unit[own]]
-        for i, values in enumerate(raw):
-            block[:, k + 1 + i] = values[own]
+        _fill(block[:, :k], block[:, k + 1 :], y, raw, own)
         columns = [np.ones(len(own)) if weight is None else weight[start : start + CHUNK]]
         columns += [values[own] * columns[0] for values in slopes]
         for a, column in enumerate(columns):
@@ -113,10 +120,7 @@ def pattern_of(
         for start in range(0, len(rows), CHUNK):
             own = rows[start : start + CHUNK]
             block = np.empty((len(own), size - 1))
-            for i, (values, unit) in enumerate(y):
-                block[:, i] = values[unit[own]]
-            for i, values in enumerate(raw):
-                block[:, k + i] = values[own]
+            _fill(block[:, :k], block[:, k:], y, raw, own)
             w = None if weight is None else weight[start : start + CHUNK]
             if not last:
                 mean[at] += block.sum(axis=0) if w is None else w @ block

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile.plan import Plan, PredictorPlan
-from glamm.inference.forms import clusters_of
+from glamm.inference.forms import cluster_weights, clusters_of
 from glamm.inference.pattern_sums import Pattern, group_sums, pattern_of
 
 Array = NDArray[np.float64]
@@ -301,7 +301,8 @@ def _configuration(plan: Plan, slots: list[tuple[int, Index]], code: Index, grou
             c, factor = raw.place(column, None)
             found.latent_slopes.append((m, found.slope_column(c), level, effect, factor))
     found.columns = 1 + len(raw.values)
-    weight = _path_weight(plan)
+    weighted = any(level.weight is not None for level in plan.levels)
+    weight = cluster_weights(plan)[0] if weighted else None
     for p in group.patterns:
         of_pattern = None if len(group.patterns) == 1 else np.flatnonzero(number[code[every]] == number[p])
         rows = np.arange(n, dtype=np.intp) if of_pattern is None else of_pattern
@@ -316,18 +317,6 @@ def _configuration(plan: Plan, slots: list[tuple[int, Index]], code: Index, grou
             groups = group_sums(y, raw.values, z, rows, above[1][rows], None if w is None else w[every[rows]])
         found.patterns.append(pattern_of(seen, y, raw.values, rows, own_weight, groups))
     return found
-
-
-def _path_weight(plan: Plan) -> Array | None:
-    """Return the weight of each lowest cluster times those of the clusters it lies in."""
-    weight: Array | None = None
-    for level, cluster in zip(
-        plan.levels, clusters_of(plan, np.arange(plan.levels[0].clusters, dtype=np.intp)), strict=True
-    ):
-        if level.weight is not None:
-            own = level.weight[cluster]
-            weight = own if weight is None else weight * own
-    return weight
 
 
 def _slopes(plan: PredictorPlan, rows: Index) -> Iterator[tuple[Array, int, int]]:

@@ -16,7 +16,7 @@ from glamm.errors import GlammError
 from glamm.graph import ModelGraph
 from glamm.inference import Optimum
 from glamm.inference.discrete import objective_for
-from glamm.inference.mixtures import Classes, class_sizes, classes_of, responsibilities
+from glamm.inference.mixtures import Classes, class_sizes, classes_of, clusters_at, responsibilities
 from glamm.results.covariance import delta_method
 
 Array = NDArray[np.float64]
@@ -131,10 +131,7 @@ class ClassFit:
 
     def state_of(self, classes: Classes, cluster: Index) -> Index:
         """Return the class of rows in lowest-level clusters."""
-        for level in self.source.lowered.plan.levels[: classes.level]:
-            assert level.parent is not None
-            cluster = level.parent[cluster]
-        return classes.state[cluster]
+        return classes.state[clusters_at(self.source.lowered.plan, cluster, classes.level)]
 
 
 def class_probabilities(fit: ClassFit, name: str | None = None) -> pd.DataFrame:
@@ -223,10 +220,7 @@ def prior_probabilities(fit: ClassFit, classes: Classes, theta: Array) -> tuple[
     log_odds -= log_odds.max(axis=1, keepdims=True)
     prior = np.exp(log_odds)
     prior /= prior.sum(axis=1, keepdims=True)
-    cluster = membership.cluster
-    for below in plan.levels[: classes.level]:
-        assert below.parent is not None
-        cluster = below.parent[cluster]
+    cluster = clusters_at(plan, membership.cluster, classes.level)
     first = np.unique(level.group[cluster], return_index=True)[1]
     posterior = responsibilities(plan, fit.shares)[classes.level]
     weight: Array = np.bincount(level.group, posterior).astype(float)

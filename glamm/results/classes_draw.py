@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from glamm.compile import Lowered, Plan
 from glamm.errors import GlammError
+from glamm.inference.mixtures import clusters_at
 from glamm.protocols import Encoded
 from glamm.results.classes import ClassFit
 
@@ -33,11 +34,7 @@ def _chosen(fit: ClassFit, rng: np.random.Generator) -> NDArray[np.bool_]:
         membership = plan.memberships[classes.number]
         nu = [p.design @ theta[p.coefficient] + p.offset for p in membership.predictors]
         own = membership.family.log_likelihood(membership.encoded.y, [value[None] for value in nu])[0]
-        cluster = membership.cluster
-        for below in plan.levels[: classes.level]:
-            assert below.parent is not None
-            cluster = below.parent[cluster]
-        np.add.at(log_prior[classes.level], cluster, own)
+        np.add.at(log_prior[classes.level], clusters_at(plan, membership.cluster, classes.level), own)
     kept = np.ones(1, dtype=bool)
     for level, prior in zip(reversed(plan.levels), reversed(log_prior), strict=True):
         above = kept if level.parent is not None else np.ones(level.clusters, dtype=bool)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from glamm.compile import Lowered, ParameterRow, PredictorLayout, PredictorPlan
 from glamm.errors import GlammError
+from glamm.inference.forms import cluster_weights
 from glamm.protocols import Family
 from glamm.results.covariance import delta_method
 from glamm.results.forms import Forms, RowForm
 from glamm.results.held import held_parameters
-from glamm.results.weights import cluster_weights, unit_weights
+from glamm.results.weights import unit_weights
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

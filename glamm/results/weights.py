@@ -6,21 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamm.compile import Plan, ResponsePlan
+from glamm.inference.forms import cluster_weights
 
 Array = NDArray[np.float64]
 
-__all__ = ["cluster_weights", "unit_weights"]
-
-
-def cluster_weights(plan: Plan) -> list[Array]:
-    """Return how many clusters of the data each cluster stands for, shape (clusters,), for each level."""
-    found: list[Array] = []
-    for level in reversed(plan.levels):
-        weight = np.ones(level.clusters) if level.weight is None else level.weight
-        if found and level.parent is not None:
-            weight = weight * found[0][level.parent]
-        found.insert(0, weight)
-    return found
+__all__ = ["unit_weights"]
 
 
 def unit_weights(plan: Plan, response: ResponsePlan) -> Array:
