@@ -217,6 +217,11 @@ def _regressions(facts: Facts, estimates: Estimates, varcorr: VarCorr, alpha: fl
         if other:
             title = f"Auxiliary parameters{suffix}"
             blocks.append(_coefficients(title, estimates, other, alpha, coefficient_label))
+    named = {response.name for response in facts.responses} | {fact.name for fact in facts.classes}
+    latent = [i for i, row in enumerate(rows) if row.kind == "auxiliary" and row.response not in named]
+    if latent:
+        title = "Distributions of random effects"
+        blocks.append(_coefficients(title, estimates, latent, alpha, lambda row: row.name))
     for title, kind in (("Residual covariances", "residual covariance"), ("Derived parameters", "derived")):
         own = [i for i, row in enumerate(rows) if row.kind == kind]
         if own:

@@ -22,6 +22,22 @@ def test_intervals_of_degrees_of_freedom_stay_above_two():
     assert "df(eta)" in str(found.summary())
 
 
+@pytest.mark.parametrize(
+    ("term", "name", "value"),
+    [
+        ("student_t(1 | g)", "df(1 | g)", 3.5),
+        ("skew_normal(1 | g)", "shape(1 | g)", 1.25),
+        ("normal_mixture(1 | g)", "separation(1 | g)", 1.75),
+    ],
+)
+def test_distributions_of_random_effects_are_in_the_summary(term, name, value):
+    data = DATA.assign(g=np.arange(N) // 4)
+    page = str(result_at(f"y1 ~ z + {term}; sigma(y1) ~ z", data, values={name: value}).summary())
+    assert "Fixed effects" in page
+    table = page.split("Distributions of random effects")[1].splitlines()
+    assert [f"{value:.4f}"] == [line.split(name)[1].split()[0] for line in table if name in line]
+
+
 COVARYING = "y1 ~ z; y2 ~ z; y1 ~~ label(r)*y2; both := 2*r"
 
 
